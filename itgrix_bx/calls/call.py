@@ -1,0 +1,415 @@
+"""A call as its events tell it: legs, ends, what the portal knows. `fold` is the only way to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+
+IN, OUT, INTERNAL = "in", "out", "internal"
+
+
+@dataclass(slots=True)
+class Leg:
+    """One employee's part of a call; times in unix seconds, None where it did not happen."""
+
+    extension: str
+    rang_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    dialled: str = ""  # the outside number, when the leg goes out through a trunk
+
+    @property
+    def talk(self) -> float:
+        if self.answered_at is None or self.ended_at is None:
+            return 0.0
+        return max(0.0, self.ended_at - self.answered_at)
+
+
+@dataclass(slots=True)
+class Recording:
+    path: str = ""
+    state: str = "none"  # none | waiting | uploaded | missing | refused
+    file_id: int | None = None
+    detail: str = ""
+    retry_at: float | None = None
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """The projection of a call's events. Times are unix seconds; absent is None or an empty string."""
+
+    call_id: str
+    direction: str = IN
+    linkedid: str = ""
+    client_number: str = ""
+    client_name: str = ""
+    did: str = ""
+    line: str = ""
+    caller_extension: str = ""  # who dialled, outbound
+    started_at: float = 0.0
+    ended_at: float | None = None
+    legs: list[Leg] = field(default_factory=list)
+    last_rung: list[str] = field(default_factory=list)
+    talk_source: str = ""
+    hangup: dict[str, str] = field(default_factory=dict)  # variables of the channel that ended the call
+    first_leg_gone: bool = False
+    skipped: str = ""
+    entities: list[dict[str, Any]] | None = None  # None: never asked
+    register_params: dict[str, Any] | None = None
+    registering_since: float | None = None
+    register_tries: int = 0
+    portal_call_id: str = ""
+    entity_type: str = ""
+    entity_id: int | None = None
+    finishing_since: float | None = None
+    finish_params: dict[str, Any] | None = None
+    finish_tries: int = 0
+    finished: bool = False
+    activity_id: int | None = None
+    recording: Recording = field(default_factory=Recording)
+    failed_step: str = ""
+    last_error: str = ""
+    retry_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.ended_at is not None
+
+    @property
+    def answered_at(self) -> float | None:
+        return min((leg.answered_at for leg in self.legs if leg.answered_at is not None), default=None)
+
+    @property
+    def answered(self) -> bool:
+        return self.answered_at is not None
+
+    @property
+    def talk_seconds(self) -> int:
+        """Whole seconds to the nearest, at least 1 if a person answered (design: "What comes out of a call")."""
+        if not self.answered or not self.over:
+            return 0
+        return max(1, int(sum(leg.talk for leg in self.legs) + 0.5))
+
+    @property
+    def talking(self) -> Leg | None:
+        return next((leg for leg in self.legs if leg.answered_at is not None and leg.ended_at is None), None)
+
+    @property
+    def needs_recording(self) -> bool:
+        """Only what a person said is worth keeping: a missed call's file holds a menu, music or nothing."""
+        return self.answered and bool(self.recording.path)
+
+    @property
+    def state(self) -> str:
+        if self.skipped:
+            return "skipped"
+        if self.failed_step:
+            return "failed"
+        if self.finished:
+            return "finished" if self.needs_recording and self.recording.state == "waiting" else "complete"
+        if self.over:
+            return "ended"
+        return "registered" if self.portal_call_id else "open"
+
+
+def fold(events: Iterable[Event]) -> Call:
+    """The call that `events` (any order, repeats allowed, at least one, all of one call) describe."""
+    ordered = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.at)
+    call = Call(call_id=ordered[0].call_id, started_at=ordered[0].at)
+    hooks = [e for e in ordered if e.kind in HOOK_KINDS]
+    _identify(call, hooks)
+    hangups = [e for e in hooks if e.kind is Kind.HANGUP]
+    _build_legs(call, hooks)
+    _complete_from_hangup(call, hangups)
+    _find_end(call, hooks, hangups)
+    _find_recording(call, hangups)
+    for event in ordered:
+        if event.kind not in HOOK_KINDS:
+            _PORTAL[event.kind](call, event)
+    return call
+
+
+# --- who and where -------------------------------------------------------------------------------
+
+
+def _identify(call: Call, hooks: Sequence[Event]) -> None:
+    call.direction = _direction(hooks)
+    for event in _most_telling_first(hooks):
+        data = event.data
+        call.linkedid = call.linkedid or data.get("linkedid", "")
+        call.client_number = call.client_number or data.get("client_number", "")
+        call.client_name = call.client_name or data.get("client_name", "")
+        call.did = call.did or data.get("did", "")
+        call.line = call.line or data.get("line", "")
+    if call.direction == OUT:
+        call.caller_extension = next(
+            (e.data["extension"] for e in hooks if e.kind is Kind.OUTBOUND and e.data.get("extension")),
+            next((e.data["caller"] for e in hooks if e.data.get("own_channel") and e.data.get("caller")), ""),
+        )
+    starts = [e.data["channel_start"] for e in hooks if e.data.get("own_channel") and e.data.get("channel_start")]
+    if starts and not any(e.kind in (Kind.INBOUND, Kind.OUTBOUND) for e in hooks):
+        call.started_at = min(starts)
+
+
+def _direction(hooks: Sequence[Event]) -> str:
+    # An outbound leg of an inbound call (forwarding to a mobile) never changes its direction.
+    if any(e.kind in (Kind.INBOUND, Kind.ROUTE) for e in hooks):
+        return IN
+    if any(e.kind is Kind.OUTBOUND for e in hooks):
+        return OUT
+    return next((e.data["direction"] for e in hooks if e.data.get("direction")), IN)
+
+
+def _most_telling_first(hooks: Sequence[Event]) -> list[Event]:
+    order = {Kind.INBOUND: 0, Kind.OUTBOUND: 1, Kind.ROUTE: 2, Kind.HANGUP: 3}
+    return sorted(hooks, key=lambda e: (order.get(e.kind, 4), not e.data.get("own_channel", False), e.at))
+
+
+# --- legs ----------------------------------------------------------------------------------------
+
+
+def _build_legs(call: Call, hooks: Sequence[Event]) -> None:
+    talking: Leg | None = None
+    for event in hooks:
+        match event.kind:
+            case Kind.RING:
+                talking = _ring(call, event, talking)
+            case Kind.ANSWER:
+                talking = _answer(call, event, talking)
+            case Kind.OUTBOUND:
+                extension = event.data.get("extension") or event.data.get("client_number", "")
+                number = event.data.get("number", "")
+                call.legs.append(Leg(extension, rang_at=event.at, dialled=number))
+            case _:
+                pass
+
+
+def _ring(call: Call, event: Event, talking: Leg | None) -> Leg | None:
+    extensions: list[str] = event.data.get("extensions", [])
+    if not extensions or (talking is not None and set(extensions) == {talking.extension}):
+        return talking  # who talks cannot ring: a repeated or late report
+    if talking is not None:
+        talking.ended_at = event.at
+    for extension in extensions:
+        if _unanswered(call, extension) is None:
+            call.legs.append(Leg(extension, rang_at=event.at))
+    call.last_rung = list(extensions)
+    return None
+
+
+def _answer(call: Call, event: Event, talking: Leg | None) -> Leg | None:
+    extension: str = event.data.get("extension", "")
+    if talking is not None and extension in ("", talking.extension):
+        return talking
+    leg = _unanswered(call, extension) if extension else _last_dialled_out(call)
+    if leg is None:
+        leg = Leg(extension or call.caller_extension)
+        call.legs.append(leg)
+    if talking is not None:
+        talking.ended_at = event.at
+    leg.answered_at = event.at
+    return leg
+
+
+def _unanswered(call: Call, extension: str) -> Leg | None:
+    return next((g for g in call.legs if g.extension == extension and g.answered_at is None), None)
+
+
+def _last_dialled_out(call: Call) -> Leg | None:
+    return next((g for g in reversed(call.legs) if g.dialled and g.answered_at is None), None)
+
+
+def _complete_from_hangup(call: Call, hangups: Sequence[Event]) -> None:
+    """Where no `answer` came, the channel's own variables tell that and when somebody answered."""
+    call.talk_source = "hooks"
+    if call.answered:
+        return
+    for event in hangups:
+        seconds, source = _talk_by_variables(event.data.get("variables", {}))
+        if not source or not event.data.get("own_channel", True):
+            continue
+        extension = _party_by_variables(call, event)
+        leg = _unanswered(call, extension) or (_last_dialled_out(call) if call.direction == OUT else None)
+        if leg is None:
+            leg = Leg(extension)
+            call.legs.append(leg)
+        leg.answered_at = event.at - seconds
+        call.talk_source = source
+        return
+
+
+def _talk_by_variables(variables: dict[str, str]) -> tuple[float, str]:
+    """(seconds, source), or (0, "") when nobody answered.
+
+    Dial() leaves ANSWEREDTIME with DIALSTATUS=ANSWER; Queue() leaves DIALSTATUS unset, names the agent in
+    MEMBERINTERFACE and, from Asterisk 22 on, sets ANSWEREDTIME too; else only CDR is left.
+    """
+    status = variables.get("DIALSTATUS", "")
+    by_queue = not status and bool(variables.get("MEMBERINTERFACE"))
+    if status != "ANSWER" and not by_queue:
+        return 0.0, ""
+    for name in ("ANSWEREDTIME", "CDR(billsec)"):
+        seconds = variables.get(name, "")
+        if seconds.isdigit():
+            return float(seconds), name
+    return 0.0, "DIALSTATUS"
+
+
+def _party_by_variables(call: Call, event: Event) -> str:
+    if call.direction == OUT:
+        return call.caller_extension
+    variables = event.data.get("variables", {})
+    if variables.get("CONNECTEDLINE(num)"):
+        return str(variables["CONNECTEDLINE(num)"])
+    member = variables.get("MEMBERINTERFACE") or variables.get("DIALEDPEERNUMBER", "")
+    return str(member.rsplit("/", 1)[-1] if member.count("/") == 1 else member.split("/")[0]).split("@")[0]
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def _find_end(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> None:
+    own = [e for e in hangups if e.data.get("own_channel", True)]
+    other = [e for e in hangups if not e.data.get("own_channel", True)]
+    call.first_leg_gone = bool(own)
+    ends = _outbound_ends(call, own, other) if call.direction == OUT else _inbound_ends(hooks, own, other)
+    if not ends:
+        return
+    call.ended_at = min(e.at for e in ends)
+    call.hangup = (own or ends)[0].data.get("variables", {})
+    for leg in call.legs:
+        if leg.answered_at is not None and leg.ended_at is None:
+            leg.ended_at = call.ended_at
+
+
+def _inbound_ends(hooks: Sequence[Event], own: list[Event], other: list[Event]) -> list[Event]:
+    # A forwarded call has a trunk leg whose end is not the client's; without one any hangup is the end.
+    forwarded = any(e.kind is Kind.OUTBOUND for e in hooks)
+    return own or ([] if forwarded else other)
+
+
+def _outbound_ends(call: Call, own: list[Event], other: list[Event]) -> list[Event]:
+    """The client's leg ends an answered call; the extension's leg ends it unless it was transferred away.
+
+    A trunk leg that ends unanswered is one trunk of several failing, not the end of the call.
+    """
+    answered_at = call.answered_at
+    client_gone = [e for e in other if answered_at is not None and e.at >= answered_at]
+    extension_gone = [e for e in own if not _transferred(e)]
+    return client_gone + extension_gone
+
+
+def _transferred(event: Event) -> bool:
+    variables = event.data.get("variables", {})
+    return bool(variables.get("BLINDTRANSFER") or variables.get("ATTENDEDTRANSFER"))
+
+
+def _find_recording(call: Call, hangups: Sequence[Event]) -> None:
+    paths = (e.data.get("recording", "") for e in sorted(hangups, key=lambda e: not e.data.get("own_channel", True)))
+    call.recording.path = next((path for path in paths if path), "")
+    if call.needs_recording:
+        call.recording.state = "waiting"
+
+
+# --- what the portal and delivery said -----------------------------------------------------------
+
+
+def _skipped(call: Call, event: Event) -> None:
+    call.skipped = call.skipped or str(event.data.get("reason", "a rule"))
+    if event.data.get("internal"):
+        call.direction = INTERNAL
+
+
+def _client(call: Call, event: Event) -> None:
+    call.entities = event.data.get("entities", [])
+
+
+def _registering(call: Call, event: Event) -> None:
+    call.register_params = event.data.get("params", call.register_params)
+    call.registering_since = event.at
+    call.register_tries += 1
+
+
+def _registered(call: Call, event: Event) -> None:
+    if call.portal_call_id:
+        return
+    call.portal_call_id = event.data["portal_call_id"]
+    call.entity_type = event.data.get("entity_type") or ""
+    call.entity_id = event.data.get("entity_id")
+    call.registering_since = None
+    _delivered(call)
+
+
+def _register_failed(call: Call, event: Event) -> None:
+    call.registering_since = None
+    _failed(call, event)
+
+
+def _finishing(call: Call, event: Event) -> None:
+    call.finishing_since = event.at
+    call.finish_params = event.data.get("params", call.finish_params)
+    call.finish_tries += 1
+
+
+def _finished(call: Call, event: Event) -> None:
+    call.finished = True
+    call.finishing_since = None
+    call.activity_id = event.data.get("activity_id") or call.activity_id
+    if event.data.get("entity_id") and not call.entity_id:
+        call.entity_type, call.entity_id = event.data.get("entity_type") or "", event.data["entity_id"]
+    _delivered(call)
+
+
+def _finish_failed(call: Call, event: Event) -> None:
+    call.finishing_since = None
+    _failed(call, event)
+
+
+def _recording(call: Call, event: Event) -> None:
+    recording = call.recording
+    recording.state = event.data["state"]
+    recording.detail = event.data.get("detail", "")
+    recording.file_id = event.data.get("file_id") or recording.file_id
+    recording.retry_at = event.data.get("retry_at")
+    recording.tries += 1
+    call.last_error = recording.detail if recording.state in ("missing", "refused", "waiting") else ""
+
+
+def _gave_up(call: Call, event: Event) -> None:
+    call.failed_step = event.data.get("step", "delivery")
+    call.last_error = event.data.get("error", "")
+    call.registering_since = call.finishing_since = None
+
+
+def _retry(call: Call, event: Event) -> None:
+    call.failed_step, call.retry_at, call.recording.retry_at = "", event.at, None
+    if call.recording.state in ("missing", "refused"):
+        call.recording.state = "waiting"
+
+
+def _delivered(call: Call) -> None:
+    call.retry_at, call.last_error = None, ""
+
+
+def _failed(call: Call, event: Event) -> None:
+    call.retry_at = event.data.get("retry_at")
+    call.last_error = event.data.get("error", "")
+
+
+_PORTAL = {
+    Kind.SKIPPED: _skipped,
+    Kind.CLIENT: _client,
+    Kind.REGISTERING: _registering,
+    Kind.REGISTERED: _registered,
+    Kind.REGISTER_FAILED: _register_failed,
+    Kind.FINISHING: _finishing,
+    Kind.FINISHED: _finished,
+    Kind.FINISH_FAILED: _finish_failed,
+    Kind.RECORDING: _recording,
+    Kind.GAVE_UP: _gave_up,
+    Kind.RETRY: _retry,
+}

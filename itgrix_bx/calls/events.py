@@ -1,0 +1,49 @@
+"""What the journal records about a call: one `Event` for each thing that happened.
+
+Everything else (legs, talk time, state, what is due) is derived from a call's events, so an event that
+comes twice, late or out of order cannot put a call into an impossible state.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """The first block comes from the dialplan, the second from the portal and from delivery."""
+
+    INBOUND = "inbound"
+    ROUTE = "route"
+    RING = "ring"
+    ANSWER = "answer"
+    OUTBOUND = "outbound"
+    HANGUP = "hangup"
+
+    SKIPPED = "skipped"  # {reason}
+    CLIENT = "client"  # {entities: [...]}: what the search found
+    REGISTERING = "registering"  # {params}: written before the request leaves
+    REGISTERED = "registered"  # {portal_call_id, entity_type, entity_id, ...}
+    REGISTER_FAILED = "register_failed"  # {error, retry_at}
+    FINISHING = "finishing"  # {params}
+    FINISHED = "finished"  # {activity_id, ...}
+    FINISH_FAILED = "finish_failed"  # {error, retry_at}
+    RECORDING = "recording"  # {state, path, ...; retry_at while waiting}
+    GAVE_UP = "gave_up"  # {step, error}: needs a person
+    RETRY = "retry"  # a person asked to try again
+
+
+HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to call `call_id` at `at` (unix seconds, this server's clock)."""
+
+    call_id: str
+    kind: Kind
+    at: float
+    data: dict[str, Any] = field(default_factory=dict)
+    event_id: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -1,0 +1,8 @@
+"""Storage: the journal of calls, the employees, and how to reach the database they live in."""
+
+from sql.database import Database, DatabaseAwayError
+from sql.journal import Journal
+from sql.schema import check, upgrade
+from sql.staff import Staff
+
+__all__ = ["Database", "DatabaseAwayError", "Journal", "Staff", "check", "upgrade"]

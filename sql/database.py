@@ -1,0 +1,186 @@
+"""One way into the database for every thread.
+
+Writes go through one writer thread that takes whatever waits and commits it as one transaction: the disk is
+waited for once for many calls (SQLite allows one writer anyway), and a caller's thread never hangs in the
+database: it waits for its write as long as it chose to, and no longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import tenacity
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+T = TypeVar("T")
+
+_AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
+_DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
+_CLOSE = None
+
+
+class DatabaseAwayError(Exception):
+    """The database did not take the write, or not in time. What was to be written must go elsewhere."""
+
+
+class Database:
+    """`url` is an SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://user:password@host/name."""
+
+    def __init__(self, url: str, *, busy_timeout_s: float = 1.0) -> None:
+        self.engine = _engine(url, busy_timeout_s)
+        self._jobs: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._start = threading.Lock()
+
+    def write(self, job: Callable[[Connection], T], *, timeout_s: float = 10.0) -> T:
+        """Run `job` in a transaction of the writer; its result once committed.
+
+        Raises DatabaseAwayError when that fails or takes longer. The write may still happen after the timeout,
+        so jobs must be safe to repeat.
+        """
+        try:
+            return self.submit(job).result(timeout_s)
+        except FutureTimeoutError:
+            raise DatabaseAwayError(f"the database did not answer within {timeout_s:g} s") from None
+        except SQLAlchemyError as error:
+            raise DatabaseAwayError(_plain(error)) from error
+
+    def submit(self, job: Callable[[Connection], T]) -> Future[T]:
+        """Queue `job` for the writer; the future is done when its transaction is committed."""
+        self._ensure_writer()
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Run `query` on a connection of its own. Raises DatabaseAwayError."""
+        try:
+            with self.engine.connect() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            raise DatabaseAwayError(_plain(error)) from error
+
+    def close(self) -> None:
+        """Commit what waits, then let go of the database."""
+        if self._writer is not None:
+            self._jobs.put(_CLOSE)
+            self._writer.join(10)
+        self.engine.dispose()
+
+    # --- the writer ------------------------------------------------------------------------------
+
+    def _ensure_writer(self) -> None:
+        if self._writer is None:
+            with self._start:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._write_for_ever, name="journal-writer", daemon=True)
+                    self._writer.start()
+
+    def _write_for_ever(self) -> None:
+        closing = False
+        while not closing:
+            batch, closing = self._take_waiting()
+            if batch:
+                self._commit(batch)
+
+    def _take_waiting(self) -> tuple[list[tuple[Callable[[Connection], Any], Future[Any]]], bool]:
+        batch = []
+        job = self._jobs.get()
+        while job is not _CLOSE:
+            batch.append(job)
+            if len(batch) == _AT_ONCE:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+        try:
+            results = self._transact([job for job, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            # One bad job must not take the others down: each again, alone.
+            for one in batch:
+                self._commit([one])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(lambda error: _is_race(error)),
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
+        reraise=True,
+    )
+    def _transact(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+        with self.engine.begin() as connection:
+            return [job(connection) for job in jobs]
+
+
+def _engine(url: str, busy_timeout_s: float) -> Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_recycle=300,
+            pool_timeout=2,
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": 3, "read_timeout": 20, "write_timeout": 20, "charset": "utf8mb4"},
+        )
+    engine = sa.create_engine(parsed, connect_args={"timeout": busy_timeout_s})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # our BEGIN, not the driver's: it would not take the write lock
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # NORMAL wins benches and loses calls: a power cut may drop committed transactions.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turns writer fails at once when another wrote meanwhile: writers say so at the start.
+    writer = threading.current_thread().name == "journal-writer"
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _is_race(error: BaseException) -> bool:
+    """A deadlock, or another machine inserted the same call between our look and our insert."""
+    if isinstance(error, IntegrityError):
+        return True
+    args = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
+    return bool(args) and args[0] in _DEADLOCK_CODES
+
+
+def _plain(error: SQLAlchemyError) -> str:
+    """The driver's own words without SQL, parameters or the password in the URL."""
+    orig = getattr(error, "orig", None)
+    return f"the database refused: {orig.args[-1] if orig is not None and orig.args else type(error).__name__}"
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """A Database for the length of a command."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,192 @@
+"""The journal of calls: events in, the calls they make out.
+
+Every append re-reads the call's events in its own transaction and stores beside them what listings and delivery
+look for, so any number of processes may report on one call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import Connection, RowMapping
+
+from itgrix_bx.calls.call import Call, fold
+from itgrix_bx.calls.events import Event, Kind
+from sql.database import Database
+from sql.tables import calls, events
+
+Due = Callable[[Call], float | None]
+
+_EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data).where(
+    events.c.call_id == sa.bindparam("call_id")
+)
+_ROW = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Appended:
+    """What the journal knows after an append. `new` tells that this append made the call."""
+
+    call: Call
+    new: bool
+
+
+class Journal:
+    """`due_at(call)` tells when delivery has something to do for a call (None: nothing)."""
+
+    def __init__(self, database: Database, due_at: Due) -> None:
+        self._database = database
+        self._due_at = due_at
+        self._insert_event = _insert_ignoring_repeats(database)
+
+    def append(self, new_events: Sequence[Event], *, timeout_s: float = 10.0, release: bool = False) -> Appended:
+        """Store `new_events` (all of one call) in one transaction. `release` gives the call's lease back.
+
+        Raises DatabaseAwayError. Repeats (same event_id) change nothing.
+        """
+        return self._database.write(lambda c: self._append(c, new_events, release), timeout_s=timeout_s)
+
+    def _append(self, connection: Connection, new_events: Sequence[Event], release: bool) -> Appended:
+        call_id = new_events[0].call_id
+        known = connection.execute(_ROW, {"call_id": call_id}).scalar()
+        for event in new_events:
+            connection.execute(self._insert_event, _event_row(event))
+        # A call's first events are all there are: no need to read them back.
+        call = fold(new_events if known is None else _events_of(connection, call_id))
+        row = self._call_row(call) | ({"lease_until": None, "lease_owner": None} if release else {})
+        if known is None:
+            connection.execute(sa.insert(calls), row | {"call_id": call_id})
+        else:
+            connection.execute(sa.update(calls).where(calls.c.id == sa.bindparam("_id")), row | {"_id": known})
+        return Appended(call, known is None)
+
+    def _call_row(self, call: Call) -> dict[str, Any]:
+        return {
+            "linkedid": call.linkedid[:80],
+            "state": call.state,
+            "direction": call.direction,
+            "client_number": call.client_number[:32],
+            "started_at": call.started_at,
+            "portal_call_id": call.portal_call_id[:64] or None,
+            "due_at": self._due_at(call),
+        }
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def call(self, call_id: str) -> Call | None:
+        """The call with this id, or None."""
+        found = self.events(call_id)
+        return fold(found) if found else None
+
+    def events(self, call_id: str) -> list[Event]:
+        """All events of a call, oldest first."""
+        return sorted(self._database.read(lambda c: _events_of(c, call_id)), key=lambda e: e.at)
+
+    def resolve(self, any_id: str) -> str | None:
+        """The call id for a call id, a linkedid or the portal's CALL_ID."""
+        by = sa.or_(calls.c.call_id == any_id, calls.c.linkedid == any_id, calls.c.portal_call_id == any_id)
+        query = sa.select(calls.c.call_id).where(by).order_by(calls.c.call_id != any_id, calls.c.started_at).limit(1)
+        return self._database.read(lambda c: c.execute(query).scalar())
+
+    def find(
+        self,
+        *,
+        limit: int = 50,
+        state: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        number: str | None = None,
+    ) -> list[Call]:
+        """Calls, newest first; `limit` 0 is all; `since` ≤ start < `until`, unix seconds."""
+        query = sa.select(calls.c.call_id).order_by(calls.c.started_at.desc(), calls.c.id.desc())
+        if state is not None:
+            query = query.where(calls.c.state == state)
+        if since is not None:
+            query = query.where(calls.c.started_at >= since)
+        if until is not None:
+            query = query.where(calls.c.started_at < until)
+        if number is not None:
+            query = query.where(calls.c.client_number == number)
+        ids = self._database.read(lambda c: list(c.execute(query.limit(limit) if limit else query).scalars()))
+        return [fold(found) for found in self._events_of_many(ids)]
+
+    def _events_of_many(self, ids: Sequence[str]) -> Iterable[list[Event]]:
+        for start in range(0, len(ids), 200):
+            chunk = ids[start : start + 200]
+            query = sa.select(events).where(events.c.call_id.in_(chunk))
+            by_call: dict[str, list[Event]] = {}
+            for row in self._database.read(lambda c, q=query: c.execute(q).mappings().all()):  # type: ignore[misc]
+                by_call.setdefault(row["call_id"], []).append(_event(row["call_id"], row))
+            yield from (by_call[call_id] for call_id in chunk)
+
+    def counts(self) -> dict[str, int]:
+        """How many calls are in each state."""
+        query = sa.select(calls.c.state, sa.func.count()).group_by(calls.c.state)
+        return self._database.read(lambda c: {row[0]: row[1] for row in c.execute(query)})
+
+    def backlog(self, now: float) -> tuple[int, float | None]:
+        """(calls delivery owes the portal something for, the oldest one's start)."""
+        query = sa.select(sa.func.count(), sa.func.min(calls.c.started_at)).where(calls.c.due_at <= now)
+        return self._database.read(lambda c: tuple(c.execute(query).one()))  # type: ignore[return-value]
+
+    # --- leases ----------------------------------------------------------------------------------
+
+    def claim(self, owner: str, *, now: float, lease_s: float, limit: int) -> list[str]:
+        """Take up to `limit` due calls for `owner`; nobody else gets them until the lease ends or is given back."""
+        free = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until < now)
+        query = sa.select(calls.c.call_id).where(calls.c.due_at <= now, free).order_by(calls.c.due_at).limit(limit)
+        candidates = self._database.read(lambda c: list(c.execute(query).scalars()))
+        if not candidates:
+            return []
+
+        def take(connection: Connection) -> list[str]:
+            mine = []
+            for call_id in candidates:
+                taken = sa.update(calls).where(calls.c.call_id == call_id, calls.c.due_at <= now, free)
+                done = connection.execute(taken.values(lease_until=now + lease_s, lease_owner=owner))
+                if done.rowcount == 1:
+                    mine.append(call_id)
+            return mine
+
+        return self._database.write(take)
+
+    def release(self, call_id: str, *, due_at: float | None = None) -> None:
+        """Give a lease back without an event; `due_at` postpones the call."""
+        values: dict[str, Any] = {"lease_until": None, "lease_owner": None}
+        if due_at is not None:
+            values["due_at"] = due_at
+        self._database.write(lambda c: c.execute(sa.update(calls).where(calls.c.call_id == call_id).values(**values)))
+
+    def next_due(self) -> float | None:
+        """When the next call falls due."""
+        return self._database.read(lambda c: c.execute(sa.select(sa.func.min(calls.c.due_at))).scalar())
+
+
+def _insert_ignoring_repeats(database: Database) -> Any:
+    if database.engine.dialect.name == "sqlite":
+        return sqlite.insert(events).on_conflict_do_nothing(index_elements=["event_id"])
+    return mysql.insert(events).prefix_with("IGNORE")
+
+
+def _event_row(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "call_id": event.call_id,
+        "kind": event.kind.value,
+        "at": event.at,
+        "data": json.dumps(event.data, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def _events_of(connection: Connection, call_id: str) -> list[Event]:
+    rows = connection.execute(_EVENTS_OF, {"call_id": call_id}).mappings()
+    return [_event(call_id, row) for row in rows]
+
+
+def _event(call_id: str, row: RowMapping) -> Event:
+    return Event(call_id, Kind(row["kind"]), row["at"], json.loads(row["data"]), row["event_id"])

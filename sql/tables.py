@@ -1,0 +1,87 @@
+"""What is stored, one table a paragraph. Times are unix seconds (UTC by definition, the same on every engine)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+metadata = sa.MetaData()
+
+_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows only for INTEGER PRIMARY KEY
+_Text = sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+
+# One row a call: what listings and the delivery worker look for, all of it derived from `events`.
+# `due_at` is when delivery has something to do, NULL when it has not.
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("call_id", sa.String(80), nullable=False, unique=True),
+    sa.Column("linkedid", sa.String(80), nullable=False, default=""),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("direction", sa.String(10), nullable=False),
+    sa.Column("client_number", sa.String(32), nullable=False, default=""),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("portal_call_id", sa.String(64)),
+    sa.Column("due_at", sa.Double),
+    sa.Column("lease_until", sa.Double),
+    sa.Column("lease_owner", sa.String(64)),
+    sa.Index("calls_due", "due_at"),
+    sa.Index("calls_started", "started_at"),
+    sa.Index("calls_linkedid", "linkedid"),
+    sa.Index("calls_portal", "portal_call_id"),
+    sa.Index("calls_client", "client_number", "started_at"),
+    sa.Index("calls_state", "state", "started_at"),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# The journal itself: everything that happened to a call, only ever added to. `event_id` makes a replay harmless.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.String(32), nullable=False, unique=True),
+    sa.Column("call_id", sa.String(80), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("data", _Text, nullable=False),
+    sa.Index("events_call", "call_id"),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# The portal's users as last seen; replaced only by a complete answer.
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("extension", sa.String(40), nullable=False),
+    sa.Column("phones", _Text, nullable=False),
+    sa.Column("synced_at", sa.Double, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# Whose extension it is where Bitrix24 has no inner number, or where the administrator knows better.
+extensions = sa.Table(
+    "extensions",
+    metadata,
+    sa.Column("extension", sa.String(40), primary_key=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# DID -> external line of the portal.
+lines = sa.Table(
+    "lines",
+    metadata,
+    sa.Column("did", sa.String(64), primary_key=True),
+    sa.Column("line", sa.String(50), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False, default=""),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
