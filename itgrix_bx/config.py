@@ -85,9 +85,9 @@ class Application(_Section):
 class Portal(_Section):
     webhook: Annotated[SecretStr, AfterValidator(_portal_url)] = SecretStr("")
     application: Application = Application()
-    default_user: int = Field(1, ge=1)
-    requests_per_second: float = Field(2.0, gt=0, le=100)
-    burst: int = Field(50, ge=1, le=1000)
+    default_user: int = Field(default=1, ge=1)
+    requests_per_second: float = Field(default=2.0, gt=0, le=100)
+    burst: int = Field(default=50, ge=1, le=1000)
 
 
 class DatabaseSection(_Section):
@@ -96,11 +96,11 @@ class DatabaseSection(_Section):
 
 class JournalSection(_Section):
     directory: Path = Path("/var/lib/itgrix-bx")
-    keep_days: int = Field(365, ge=1)
+    keep_days: int = Field(default=365, ge=1)
 
 
 class Pbx(_Section):
-    name: str = Field("", max_length=24, pattern=r"^[A-Za-z0-9_.-]*$")
+    name: str = Field(default="", max_length=24, pattern=r"^[A-Za-z0-9_.-]*$")
 
 
 class FastAgi(_Section):
@@ -109,7 +109,7 @@ class FastAgi(_Section):
 
 
 class Inbound(_Section):
-    deadline: float = Field(1.5, gt=0, le=10)
+    deadline: float = Field(default=1.5, gt=0, le=10)
     answer: Literal["portal", "cache"] = "portal"
 
 
@@ -120,7 +120,7 @@ class Calls(_Section):
 class Recordings(_Section):
     directory: Path = Path("/var/spool/asterisk/monitor")
     asterisk_directory: str = ""
-    wait: float = Field(3600, ge=0)
+    wait: float = Field(default=3600, ge=0)
     mp3: bool = False
     public_url: str = ""
 
@@ -140,8 +140,8 @@ class Web(_Section):
 
 
 class Numbers(_Section):
-    country: str = Field("RU", pattern=r"^[A-Z]{2}$")
-    anonymous: str = Field("", pattern=r"^\+?[0-9]{0,19}$")
+    country: str = Field(default="RU", pattern=r"^[A-Z]{2}$")
+    anonymous: str = Field(default="", pattern=r"^\+?[0-9]{0,19}$")
 
 
 class Settings(_Section):
@@ -249,7 +249,7 @@ def _secret(path: str, key: str, source: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{source}: {key} names {path}, which cannot be read; correct the path or its rights") from None
+        raise ConfigError(f"{source}: {key} names {path}, which cannot be read; correct it or its rights") from None
 
 
 def _sentence(error: ValidationError, source: str) -> str:
@@ -266,6 +266,6 @@ def _did_you_mean(path: list[str]) -> str:
     fields: Mapping[str, Any] = Settings.model_fields
     for part in path[:-1]:
         annotation = fields[part].annotation
-        fields = annotation.model_fields if isinstance(annotation, type) else {}
+        fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else {}
     close = difflib.get_close_matches(path[-1], fields, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(fields)}"

@@ -26,6 +26,7 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "spool.jsonl"
+        self._replaying = directory / "spool.replaying.jsonl"
         self._lock = threading.Lock()
 
     def append(self, events: list[Event]) -> None:
@@ -54,32 +55,35 @@ class Spool:
         finally:
             os.close(handle)
 
+    def writable(self) -> bool:
+        """Whether the directory would take a line."""
+        return os.access(self.path.parent, os.W_OK)
+
     def size(self) -> int:
         """Bytes that wait."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return sum(path.stat().st_size for path in (self._replaying, self.path) if path.exists())
 
     def replay(self, store: Callable[[list[Event]], object]) -> int:
         """Hand every waiting event to `store`, oldest first, then forget them; how many there were.
 
         What `store` raises ends the replay and keeps the file: events carry ids, so a second replay is harmless.
         """
-        if not self.size():
-            return 0
-        replayed = self.path.with_suffix(".replaying")
-        with self._lock:
-            if not replayed.exists():
-                self.path.rename(replayed)
         count = 0
-        for line in replayed.read_bytes().splitlines():
-            event = _event(line)
-            if event is not None:
-                store([event])
-                count += 1
-        replayed.unlink()
-        return count + self.replay(store)
+        while self._take():
+            for line in self._replaying.read_bytes().splitlines():
+                event = _event(line)
+                if event is not None:
+                    store([event])
+                    count += 1
+            self._replaying.unlink()
+        return count
+
+    def _take(self) -> bool:
+        """Move what waits aside, unless a replay that did not end left its file there."""
+        with self._lock:
+            if not self._replaying.exists() and self.path.exists():
+                self.path.rename(self._replaying)
+        return self._replaying.exists()
 
 
 def _event(line: bytes) -> Event | None:

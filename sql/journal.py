@@ -44,16 +44,27 @@ class Journal:
         self._due_at = due_at
         self._insert_event = _insert_ignoring_repeats(database)
 
-    def append(self, new_events: Sequence[Event], *, timeout_s: float = 10.0, release: bool = False) -> Appended:
-        """Store `new_events` (all of one call) in one transaction. `release` gives the call's lease back.
+    def append(
+        self,
+        new_events: Sequence[Event],
+        *,
+        if_new: Sequence[Event] = (),
+        timeout_s: float = 10.0,
+        release: bool = False,
+    ) -> Appended:
+        """Store `new_events` (all of one call) in one transaction, and `if_new` too when they make the call.
 
-        Raises DatabaseAwayError. Repeats (same event_id) change nothing.
+        `release` gives the call's lease back. Raises DatabaseAwayError. Repeats (same event_id) change nothing.
         """
-        return self._database.write(lambda c: self._append(c, new_events, release), timeout_s=timeout_s)
+        return self._database.write(lambda c: self._append(c, new_events, if_new, release), timeout_s=timeout_s)
 
-    def _append(self, connection: Connection, new_events: Sequence[Event], release: bool) -> Appended:
+    def _append(
+        self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: bool
+    ) -> Appended:
         call_id = new_events[0].call_id
         known = connection.execute(_ROW, {"call_id": call_id}).scalar()
+        if known is None:
+            new_events = [*new_events, *if_new]
         for event in new_events:
             connection.execute(self._insert_event, _event_row(event))
         # A call's first events are all there are: no need to read them back.
@@ -132,7 +143,8 @@ class Journal:
     def backlog(self, now: float) -> tuple[int, float | None]:
         """(calls delivery owes the portal something for, the oldest one's start)."""
         query = sa.select(sa.func.count(), sa.func.min(calls.c.started_at)).where(calls.c.due_at <= now)
-        return self._database.read(lambda c: tuple(c.execute(query).one()))  # type: ignore[return-value]
+        count, oldest = self._database.read(lambda c: c.execute(query).one())
+        return count, oldest
 
     # --- leases ----------------------------------------------------------------------------------
 

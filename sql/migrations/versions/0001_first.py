@@ -21,7 +21,8 @@ _MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB"}
 
 
 def upgrade() -> None:
-    op.create_table("calls",
+    op.create_table(
+        "calls",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("call_id", sa.String(length=80), nullable=False),
         sa.Column("linkedid", sa.String(length=80), nullable=False),
@@ -43,7 +44,8 @@ def upgrade() -> None:
     op.create_index("calls_portal", "calls", ["portal_call_id"])
     op.create_index("calls_started", "calls", ["started_at"])
     op.create_index("calls_state", "calls", ["state", "started_at"])
-    op.create_table("events",
+    op.create_table(
+        "events",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("call_id", sa.String(length=80), nullable=False),
@@ -55,20 +57,23 @@ def upgrade() -> None:
         **_MYSQL,
     )
     op.create_index("events_call", "events", ["call_id"])
-    op.create_table("extensions",
+    op.create_table(
+        "extensions",
         sa.Column("extension", sa.String(length=40), nullable=False),
         sa.Column("user_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("extension"),
         **_MYSQL,
     )
-    op.create_table("lines",
+    op.create_table(
+        "lines",
         sa.Column("did", sa.String(length=64), nullable=False),
         sa.Column("line", sa.String(length=50), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("did"),
         **_MYSQL,
     )
-    op.create_table("users",
+    op.create_table(
+        "users",
         sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),

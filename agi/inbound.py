@@ -1,0 +1,35 @@
+"""`inbound,id,did`: an external call enters, before any route."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi.session import Session
+
+from agi import variables as v
+from agi.channel import Channel, argument, did
+from agi.replies import tell
+
+if TYPE_CHECKING:
+    from itgrix_bx.switchboard import Switchboard
+
+
+def inbound(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
+    """Register the call and tell the dialplan whom to try first."""
+    facts = caller_facts(session, channel, argument(session, 1))
+    tell(session, switchboard.inbound(channel.call_id, facts, until), (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
+
+
+ROUTING = (v.ROUTE, v.ROUTE_SECONDS, v.CLIENT)
+
+
+def caller_facts(session: Session, channel: Channel, given_did: str) -> dict[str, object]:
+    """The facts of a client's channel, as event data."""
+    return {
+        "own_channel": channel.own,
+        "channel": channel.name,
+        "caller": channel.caller,
+        "client_name": channel.caller_name,
+        "did": did(session, given_did),
+        "linkedid": session.get_variable(v.LINKEDID)[:80],
+    }

@@ -1,0 +1,26 @@
+"""`outbound,id,number,extension`: before a trunk is dialled, once per trunk tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi.session import Session
+
+from agi import variables as v
+from agi.channel import Channel, argument, extension, number
+from agi.replies import tell
+
+if TYPE_CHECKING:
+    from itgrix_bx.switchboard import Switchboard
+
+
+def outbound(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
+    """Register the call, or add a leg to the call that is known."""
+    facts = {
+        "own_channel": channel.own,
+        "channel": channel.name,
+        "number": number(argument(session, 1)),
+        "extension": extension(argument(session, 2) or (channel.caller if channel.own else "")),
+        "linkedid": session.get_variable(v.LINKEDID)[:80],
+    }
+    tell(session, switchboard.outbound(channel.call_id, facts, until), (v.STATE, v.PORTAL_CALL_ID))

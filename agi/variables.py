@@ -1,0 +1,41 @@
+"""Every channel variable of the contract with the dialplan, and every one the hooks read."""
+
+from __future__ import annotations
+
+# Set by the hooks (design: "Hooks"). B24_RC comes last: a dialplan that finds it empty knows the server is down.
+RC = "B24_RC"
+STATE = "B24_STATE"
+PORTAL_CALL_ID = "B24_CALL_ID"
+ROUTE = "B24_ROUTE"
+ROUTE_SECONDS = "B24_ROUTE_SECONDS"
+CLIENT = "B24_CLIENT"
+
+OK = "ok"
+ERROR = "error"
+
+# Read by every hook that may have to create the call.
+LINKEDID = "CHANNEL(linkedid)"
+FROM_DID = "FROM_DID"
+CHANNEL_START = "CDR(start,u)"
+
+# Read by `hangup`: how it ended, who was connected, where the recording is. The meanings, measured on
+# Asterisk 16 and 22, are in itgrix_bx/calls/outcome.py, which decides by them.
+AT_HANGUP = (
+    "DIALSTATUS",
+    "HANGUPCAUSE",
+    "ANSWEREDTIME",
+    "CONNECTEDLINE(num)",
+    "BLINDTRANSFER",
+    "ATTENDEDTRANSFER",
+    "MEMBERINTERFACE",
+    "DIALEDPEERNUMBER",
+    "QUEUESTATUS",
+    "VMSTATUS",
+    "CHANNEL(hangupsource)",
+    "CDR(lastapp)",
+    "CDR(answer,u)",
+    "CDR(billsec)",
+)
+MIXMONITOR_FILENAME = "MIXMONITOR_FILENAME"
+CDR_RECORDINGFILE = "CDR(recordingfile)"
+DIALLED = ("OUTNUM", "DIALEDPEERNUMBER", "CDR(dst)")  # the client's number, when only an outbound hangup came

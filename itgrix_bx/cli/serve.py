@@ -1,0 +1,66 @@
+"""`itgrix-bx serve`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+
+import click
+
+from itgrix_bx.cli.common import Context, Problem
+from itgrix_bx.config import ConfigError
+
+
+@click.command()
+@click.option(
+    "--only", type=click.Choice(["agi", "worker", "web"]), multiple=True, help="Run this part alone; repeatable."
+)
+@click.option(
+    "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_default=True
+)
+@click.pass_obj
+def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
+    """Run the service until SIGTERM; SIGHUP reads the settings again."""
+    _log_to_stderr(log_level)
+    from itgrix_bx.service import ALL, Service
+
+    try:
+        service = Service(context.settings(), frozenset(only) or ALL)
+        service.start()
+    except ConfigError as error:
+        raise Problem(str(error)) from None
+    except OSError as error:
+        raise Problem(f"cannot start: {error.strerror or error}; {_cure(error)}") from None
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: _reload(context, service))
+    while not stop.wait(1):
+        pass
+    service.stop()
+
+
+def _reload(context: Context, service: object) -> None:
+    from itgrix_bx.service import Service
+
+    assert isinstance(service, Service)
+    try:
+        service.reload(context.settings())
+    except Problem as problem:
+        logging.getLogger("itgrix_bx").error("settings not taken: %s", problem.format_message())
+
+
+def _cure(error: OSError) -> str:
+    if error.errno == 98:
+        return "another program has the address: see [fastagi] listen and [web] listen (FreePBX owns 4573)"
+    return "check the paths and addresses in the configuration"
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    for chatty in ("urllib3", "waitress", "alembic", "werkzeug"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

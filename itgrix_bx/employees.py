@@ -1,0 +1,76 @@
+"""The employees and lines in memory, refreshed behind the calls' back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+from bx24client import Bitrix24, BitrixError, PortalUser
+from itgrix_bx.calls.directory import Directory, Employee
+from sql.database import DatabaseAwayError
+from sql.staff import Staff
+
+log = logging.getLogger("itgrix_bx.employees")
+
+_REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
+_RESYNC_S = 6 * 3600.0
+_RETRY_S = 30.0
+
+
+class Employees:
+    """What hooks ask about people, answered without any I/O."""
+
+    def __init__(self, staff: Staff, portal: Bitrix24) -> None:
+        self._staff = staff
+        self._portal = portal
+        self.directory = Directory()
+        self.lines: Mapping[str, str] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._refresh_for_ever, name="employees", daemon=True)
+        self._next_sync = 0.0
+
+    def start(self) -> None:
+        self.reread()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def reread(self) -> None:
+        """Take the stored snapshot; keep what we have when the database is away."""
+        try:
+            self.directory, self.lines = self._staff.directory(), self._staff.lines()
+        except DatabaseAwayError as error:
+            log.debug("employees: %s", error)
+
+    def sync(self) -> int:
+        """Read all users from the portal and store them; how many. Raises BitrixError, DatabaseAwayError."""
+        return sync(self._staff, self._portal)
+
+    def _refresh_for_ever(self) -> None:
+        while not self._stop.is_set():
+            if time.monotonic() >= self._next_sync:
+                self._next_sync = time.monotonic() + (_RESYNC_S if self._try_sync() else _RETRY_S)
+            self.reread()
+            self._stop.wait(_REREAD_S)
+
+    def _try_sync(self) -> bool:
+        try:
+            log.info("%d users read from the portal", self.sync())
+        except (BitrixError, DatabaseAwayError, ValueError) as error:
+            log.warning("users could not be read, the last list stays in use: %s", error)
+            return False
+        return True
+
+
+def sync(staff: Staff, portal: Bitrix24) -> int:
+    """Replace the stored users by the portal's complete list; how many. Raises BitrixError, DatabaseAwayError."""
+    people = portal.users()
+    staff.replace_users(_employee(person) for person in people)
+    return len(people)
+
+
+def _employee(person: PortalUser) -> Employee:
+    return Employee(person.id, person.name, person.active, person.extension, person.phones)

@@ -1,0 +1,68 @@
+"""Writing the journal from a hook: bounded in time, and to the spool when the database is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event
+from itgrix_bx.spool import Spool
+from sql.database import DatabaseAwayError
+from sql.journal import Appended, Journal
+
+log = logging.getLogger("itgrix_bx.journal")
+
+PATIENCE_S = 0.25  # what a hook waits for its write; normal writes take a few milliseconds
+
+
+class Logbook:
+    """Journal and spool as one. After one write that failed everything goes to the spool at once, so that no
+    hook waits for a database that is away; `recover` brings it back."""
+
+    def __init__(self, journal: Journal, spool: Spool) -> None:
+        self.journal = journal
+        self.spool = spool
+        self.away_since: float | None = None
+        self._listeners: list[Callable[[Call], None]] = []
+
+    def on_change(self, listener: Callable[[Call], None]) -> None:
+        """Call `listener` with the call after each write of this process."""
+        self._listeners.append(listener)
+
+    def record(
+        self, events: Sequence[Event], *, if_new: Sequence[Event] = (), release: bool = False
+    ) -> Appended | None:
+        """Store events of one call (`if_new` only with the events that make it); None when they went to the spool.
+
+        Raises SpoolError when nothing took them.
+        """
+        if self.away_since is None:
+            try:
+                appended = self.journal.append(events, if_new=if_new, timeout_s=PATIENCE_S, release=release)
+            except DatabaseAwayError as error:
+                self.away_since = time.time()
+                log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)
+            else:
+                self._tell(appended.call)
+                return appended
+        self.spool.append([*events, *if_new])
+        return None
+
+    def recover(self) -> None:
+        """Try the database again and replay the spool; quiet while it is still away."""
+        if self.away_since is None and not self.spool.size():
+            return
+        try:
+            count = self.spool.replay(lambda events: self._tell(self.journal.append(events, timeout_s=5).call))
+        except DatabaseAwayError as error:
+            log.debug("the database is still away: %s", error)
+            return
+        if self.away_since is not None:
+            log.warning("the database is back; %d events replayed from the spool", count)
+        self.away_since = None
+
+    def _tell(self, call: Call) -> None:
+        for listener in self._listeners:
+            listener(call)

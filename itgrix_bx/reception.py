@@ -1,0 +1,171 @@
+"""Asking the portal while a caller waits. The caller stops waiting at the deadline, the request does not:
+its late answer is journalled and used."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from bx24client import BatchResult, Bitrix24, BitrixError, Registered, UserNotActive, telephony
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.delivery.schedule import back_off
+from itgrix_bx.logbook import Logbook
+
+log = logging.getLogger("itgrix_bx.reception")
+
+_REQUEST_S = 30.0  # a live request is given up after this; delivery tries again
+_AT_ONCE = 48
+_COMFORT = 0.75  # share of the deadline that search and register together may typically take
+
+
+@dataclasses.dataclass(slots=True)
+class Heard:
+    """What came back in time: None where it did not."""
+
+    entities: list[dict[str, Any]] | None = None
+    portal_call_id: str = ""
+
+
+class Reception:
+    """The live side of the portal: one round trip for a caller who waits."""
+
+    def __init__(self, portal: Bitrix24, logbook: Logbook, deadline_s: float) -> None:
+        self._portal = portal
+        self._logbook = logbook
+        self._deadline_s = deadline_s
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reception")
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def ask(self, call: Call, *, search: bool, until: float) -> Heard:
+        """Register `call` and, with `search`, find its client; what is known at `until` (monotonic)."""
+        answer: Future[Heard] = Future()
+        job = self._pool.submit(self._run, self._search_and_register if search else self._register, call, answer)
+        try:
+            return answer.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            if job.cancel():  # never left: every place was taken by a slower portal
+                self._record(call, [_failed(call, "the portal is slow: no request was free in time", 1.0)])
+            return Heard()
+
+    def search(self, call: Call, *, until: float) -> Heard:
+        """Find the client of a call that is registered already or will be."""
+        answer: Future[Heard] = Future()
+        self._pool.submit(self._run, self._search_alone, call, answer)
+        try:
+            return answer.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return Heard()
+
+    def _run(self, work: Callable[[Call, Future[Heard]], None], call: Call, answer: Future[Heard]) -> None:
+        try:
+            work(call, answer)
+        except Exception:
+            log.exception("call %s: asking the portal failed by our own fault; delivery will try again", call.call_id)
+            self._record(call, [_failed(call, "internal error, see the log", 5.0)])
+        finally:
+            if not answer.done():
+                answer.set_result(Heard())
+
+    def _search_and_register(self, call: Call, answer: Future[Heard]) -> None:
+        if not self._both_fit():
+            self._search_alone(call, answer)
+            self._register(call, Future())
+            return
+        commands = {
+            "search": telephony.search_crm_entities(call.client_number),
+            "register": telephony.register(call.register_params or {}),
+        }
+        try:
+            result = self._portal.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="caller")
+        except BitrixError as error:
+            self._record(call, [failure(call, error)])
+            return
+        entities, events = _entities(call, result), []
+        if entities is not None:
+            events.append(Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities}))
+        registered, event = _registered(call, result)
+        answer.set_result(Heard(entities, registered.call_id if registered else ""))
+        self._record(call, [*events, event])
+
+    def _search_alone(self, call: Call, answer: Future[Heard]) -> None:
+        command = telephony.search_crm_entities(call.client_number)
+        try:
+            found = self._portal.execute(command, timeout_s=_REQUEST_S, lane="caller")
+        except BitrixError as error:
+            log.warning("call %s: the client was not found out: %s", call.call_id, error)
+            answer.set_result(Heard())
+            return
+        entities = [dataclasses.asdict(entity) for entity in found]
+        answer.set_result(Heard(entities))
+        self._record(call, [Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities})])
+
+    def _register(self, call: Call, answer: Future[Heard]) -> None:
+        command = telephony.register(call.register_params or {})
+        try:
+            registered = self._portal.execute(command, timeout_s=_REQUEST_S, lane="caller")
+        except BitrixError as error:
+            self._record(call, [failure(call, error)])
+            return
+        answer.set_result(Heard(None, registered.call_id))
+        self._record(call, [registration(call.call_id, registered)])
+
+    def _both_fit(self) -> bool:
+        typical = self._portal.durations.typical
+        methods = ("telephony.externalCall.searchCrmEntities", "telephony.externalCall.register")
+        return sum(typical(method) or 0.0 for method in methods) < _COMFORT * self._deadline_s
+
+    def _record(self, call: Call, events: list[Event]) -> None:
+        try:
+            self._logbook.record(events)
+        except OSError:
+            log.exception("call %s: neither database nor spool took the portal's answer", call.call_id)
+
+
+def registration(call_id: str, registered: Registered) -> Event:
+    """The journal's event for a successful register. A lead made for a new client is its entity."""
+    created = [{"type": kind, "id": number} for kind, number in registered.created]
+    first = created[0] if created else {}
+    data = {
+        "portal_call_id": registered.call_id,
+        "entity_type": registered.entity_type or first.get("type"),
+        "entity_id": registered.entity_id or first.get("id"),
+        "created": created,
+    }
+    return Event(call_id, Kind.REGISTERED, time.time(), data)
+
+
+def failure(call: Call, error: BitrixError) -> Event:
+    """The journal's event for a register that failed: when to try again, or that a person is needed."""
+    if isinstance(error, UserNotActive):
+        return _failed(call, str(error), 0.0)  # delivery names the default user instead
+    if not error.retryable:
+        return Event(call.call_id, Kind.GAVE_UP, time.time(), {"step": "register", "error": str(error)})
+    return _failed(call, str(error), back_off(call.register_tries, error.retry_after_s))
+
+
+def _failed(call: Call, reason: str, retry_in_s: float) -> Event:
+    now = time.time()
+    return Event(call.call_id, Kind.REGISTER_FAILED, now, {"error": reason, "retry_at": now + retry_in_s})
+
+
+def _entities(call: Call, result: BatchResult) -> list[dict[str, Any]] | None:
+    try:
+        return [dataclasses.asdict(entity) for entity in result["search"]]
+    except BitrixError as error:
+        log.warning("call %s: the client was not found out: %s", call.call_id, error)
+        return None
+
+
+def _registered(call: Call, result: BatchResult) -> tuple[Registered | None, Event]:
+    try:
+        registered: Registered = result["register"]
+    except BitrixError as error:
+        return None, failure(call, error)
+    return registered, registration(call.call_id, registered)

@@ -1,0 +1,89 @@
+"""A call as the administrator sees it: the contract's fields, and the story of its steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from itgrix_bx.calls import outcome, routing
+from itgrix_bx.calls.call import Call, Leg
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import Event
+from itgrix_bx.config import Settings
+from itgrix_bx.times import iso
+
+_ADVICE = "put it right in Bitrix24 or the configuration, then run `itgrix-bx calls retry`"
+
+
+def summary(call: Call, directory: Directory, settings: Settings) -> dict[str, Any]:
+    """The fields of `calls list --json` and `calls show --json`; unknown is None."""
+    result = (
+        outcome.of(call, directory, finisher=settings.calls.finisher, default_user=settings.portal.default_user)
+        if call.over and not call.skipped
+        else None
+    )
+    told = call.finish_params or {}
+    extension = result.extension if result else (call.talking.extension if call.talking else "")
+    return {
+        "id": call.call_id,
+        "linkedid": call.linkedid or None,
+        "direction": call.direction,
+        "client_number": call.client_number or None,
+        "did": call.did or None,
+        "line": call.line or None,
+        "extension": extension or call.caller_extension or None,
+        "user_id": told.get("USER_ID", result.user_id if result else None),
+        "started_at": iso(call.started_at),
+        "answered_at": iso(call.answered_at),
+        "ended_at": iso(call.ended_at),
+        "talk_seconds": call.talk_seconds if call.over else None,
+        "status_code": told.get("STATUS_CODE", result.status_code if result else None),
+        "state": call.state,
+        "portal_call_id": call.portal_call_id or None,
+        "entity": _entity(call),
+        "recording": {"path": call.recording.path or None, "state": call.recording.state},
+        "legs": [_leg(leg) for leg in call.legs],
+        "last_error": _last_error(call),
+    }
+
+
+def details(call: Call, events: list[Event], directory: Directory, settings: Settings) -> dict[str, Any]:
+    """`summary` and what only `calls show` tells: the route and why, the talk's source, every step."""
+    result = summary(call, directory, settings)
+    over = call.over and not call.skipped
+    reason = outcome.of(call, directory, finisher="last", default_user=0).failed_reason if over else ""
+    result["client_name"] = call.client_name or None
+    result["skipped"] = call.skipped or None
+    result["failed_reason"] = reason or None
+    result["talk_source"] = call.talk_source if call.answered else None
+    result["route"] = routing.decide(call.entities, directory).why if call.direction == "in" else None
+    result["activity_id"] = call.activity_id
+    result["steps"] = [{"at": iso(e.at), "step": e.kind.value, **_visible(e.data)} for e in events]
+    return result
+
+
+def _entity(call: Call) -> dict[str, Any] | None:
+    if call.entity_type and call.entity_id:
+        return {"type": call.entity_type, "id": call.entity_id}
+    if call.entities:
+        return {"type": call.entities[0]["type"], "id": call.entities[0]["id"]}
+    return None
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    talked = round(leg.talk) if leg.answered_at is not None and leg.ended_at is not None else 0
+    return {
+        "extension": leg.extension or None,
+        "rang_at": iso(leg.rang_at),
+        "answered_at": iso(leg.answered_at),
+        "talk_seconds": talked,
+    }
+
+
+def _last_error(call: Call) -> str | None:
+    if call.state == "failed":
+        return f"{call.failed_step}: {call.last_error}; {_ADVICE}"
+    return call.last_error or None
+
+
+def _visible(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value not in ("", None, [], {})}

@@ -1,0 +1,153 @@
+"""Everything wired together: the only place that knows all the parts."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+import time
+from typing import Any
+
+from fastagi_server import FastAGIServer
+
+from agi.hooks import hooks
+from bx24client import Bitrix24, Budget
+from itgrix_bx.calls.call import Call
+from itgrix_bx.config import ConfigError, Settings, split_address
+from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.worker import Worker
+from itgrix_bx.employees import Employees
+from itgrix_bx.logbook import Logbook
+from itgrix_bx.reception import Reception
+from itgrix_bx.spool import Spool
+from itgrix_bx.switchboard import Switchboard
+from itgrix_bx.web.app import WebServer, create_app
+from sql.database import Database, DatabaseAwayError
+from sql.journal import Journal
+from sql.schema import upgrade
+from sql.staff import Staff
+
+log = logging.getLogger("itgrix_bx.service")
+
+ALL = frozenset({"agi", "worker", "web"})
+_MIGRATE_AGAIN_S = 5.0
+
+
+def portal_client(settings: Settings) -> Bitrix24:
+    """The client of the configured portal. Raises ConfigError when none is configured."""
+    webhook = settings.portal.webhook.get_secret_value()
+    if not webhook:
+        raise ConfigError("[portal] webhook is missing: create one in Bitrix24 and run `itgrix-bx setup`")
+    budget = Budget(settings.portal.requests_per_second, settings.portal.burst)
+    return Bitrix24(webhook, budget=budget)
+
+
+class Service:
+    """The running program; `only` names the parts this process has (agi, worker, web)."""
+
+    def __init__(self, settings: Settings, only: frozenset[str] = ALL) -> None:
+        self._settings = settings
+        self._only = only
+        self._stopping = threading.Event()
+        self.client = portal_client(settings)
+        self.database = Database(settings.database.url.get_secret_value())
+        settings.journal.directory.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal(self.database, due_at)
+        self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
+        self.employees = Employees(Staff(self.database), self.client)
+        self.cards = Cards(self.client, lambda: self.employees.directory)
+        self.reception = Reception(self.client, self.logbook, settings.inbound.deadline)
+        self.worker = Worker(settings, self.logbook, self.client, self.cards, lambda: self.employees.directory)
+        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.cards)
+        self.agi = FastAGIServer(
+            split_address(settings.fastagi.listen),
+            hooks(switchboard, lambda: self._settings.inbound.deadline),
+            allow=[ipaddress.ip_network(network) for network in settings.fastagi.allow],
+        )
+        self.web: WebServer | None = None
+        self.logbook.on_change(self._changed)
+
+    @property
+    def agi_address(self) -> tuple[str, int]:
+        return self.agi.address
+
+    def start(self) -> None:
+        """Answer hooks first; the schema, the users and the rest come up behind.
+
+        Raises OSError when an address is taken.
+        """
+        if "agi" in self._only:
+            self.agi.start()
+            log.info("FastAGI on %s:%d", *self.agi.address)
+        threading.Thread(target=self._come_up, name="start", daemon=True).start()
+        if "web" in self._only:
+            self.web = WebServer(split_address(self._settings.web.listen), create_app(self.health))
+            self.web.start()
+
+    def _come_up(self) -> None:
+        # Until the schema is there, hooks find the database away and write to the spool.
+        while not self._stopping.is_set():
+            try:
+                upgrade(self.database)
+                break
+            except DatabaseAwayError as error:
+                log.error("the database cannot be prepared yet: %s", error)
+            except Exception:
+                log.exception("the database cannot be prepared yet")
+            self._stopping.wait(_MIGRATE_AGAIN_S)
+        if self._stopping.is_set():
+            return
+        self.employees.start()
+        self.cards.start()
+        if "worker" in self._only:
+            self.worker.start()
+        log.info("ready")
+
+    def stop(self, drain_s: float = 10.0) -> None:
+        """Finish the sessions and requests in hand, refuse new ones."""
+        self._stopping.set()
+        self.agi.stop(drain_s)
+        if self.web is not None:
+            self.web.stop()
+        self.worker.stop()
+        self.cards.stop()
+        self.reception.stop()
+        self.employees.stop()
+        self.database.close()
+        self.client.close()
+
+    def reload(self, settings: Settings) -> None:
+        """Take what can change while calls run: who may connect, the deadline. The rest waits for a restart."""
+        self.agi.allow = [ipaddress.ip_network(network) for network in settings.fastagi.allow]
+        changed = {
+            "fastagi": self._settings.fastagi.model_copy(update={"allow": settings.fastagi.allow}),
+            "inbound": settings.inbound,
+        }
+        self._settings = self._settings.model_copy(update=changed)
+        self.employees.reread()
+        log.info("settings read again: [fastagi] allow, [inbound]; others need a restart")
+
+    def health(self) -> dict[str, dict[str, Any]]:
+        """Each part by name: {"ok": bool, ...}; parts with "vital": False do not make the service unhealthy."""
+        parts: dict[str, dict[str, Any]] = {"journal": self._journal_health()}
+        if "agi" in self._only:
+            stats = self.agi.stats()
+            parts["fastagi"] = {"ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand}
+        synced = self.employees.directory.synced
+        parts["employees"] = {"ok": synced, "vital": False, "known": len(self.employees.directory.employees)}
+        return parts
+
+    def _journal_health(self) -> dict[str, Any]:
+        spool = self.logbook.spool
+        try:
+            count, oldest = self.journal.backlog(time.time())
+        except DatabaseAwayError as error:
+            writable = spool.writable()
+            return {"ok": writable, "database": str(error), "spool_bytes": spool.size(), "spool_writable": writable}
+        oldest_age = round(time.time() - oldest) if oldest else None
+        return {"ok": True, "backlog": count, "oldest_age_s": oldest_age, "spool_bytes": spool.size()}
+
+    def _changed(self, call: Call) -> None:
+        self.cards.follow(call)
+        self.worker.notice(call)

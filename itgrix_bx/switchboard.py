@@ -1,0 +1,178 @@
+"""What each hook does: journal first, ask the portal if a caller may wait for it, tell the dialplan."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from itgrix_bx.calls import portal, routing
+from itgrix_bx.calls.call import Call, fold
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.numbers import e164
+from itgrix_bx.calls.routing import Route
+from itgrix_bx.config import Settings
+from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.employees import Employees
+from itgrix_bx.logbook import Logbook
+from itgrix_bx.reception import Heard, Reception
+
+log = logging.getLogger("itgrix_bx.switchboard")
+
+REGISTERED, DEFERRED, SKIPPED = "registered", "deferred", "skipped"
+NO_ROUTE = Route()
+_REMEMBERED = 5000  # calls whose client is kept in memory for their `route` hook
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the dialplan is told about a call."""
+
+    state: str
+    portal_call_id: str = ""
+    route: Route = NO_ROUTE
+
+
+class Switchboard:
+    """The six hooks. Every method takes the call's id and facts of the reporting channel as event data."""
+
+    def __init__(
+        self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees, cards: Cards
+    ) -> None:
+        self._settings = settings
+        self._logbook = logbook
+        self._reception = reception
+        self._employees = employees
+        self._cards = cards
+        self._routes: OrderedDict[str, Route] = OrderedDict()
+        self._lock = Lock()
+
+    # --- hooks that may wait for the portal ------------------------------------------------------
+
+    def inbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+        """An external call enters: register it, find its client; `until` is monotonic seconds."""
+        return self._enter(call_id, Kind.INBOUND, self._from_client(facts), until)
+
+    def route(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+        """The administrator wants the responsible tried now: reuse what `inbound` learnt."""
+        with self._lock:
+            known = self._routes.get(call_id)
+        if known is not None:
+            self._logbook.record([Event(call_id, Kind.ROUTE, time.time(), self._from_client(facts))])
+            return Reply(DEFERRED, route=known)
+        return self._enter(call_id, Kind.ROUTE, self._from_client(facts), until)
+
+    def outbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+        """A trunk is about to be dialled: register the call, or add a leg to the one that is known."""
+        number = e164(facts.get("number", ""), self._settings.numbers.country)
+        facts = facts | {"client_number": number}
+        return self._enter(call_id, Kind.OUTBOUND, facts, until)
+
+    def _enter(self, call_id: str, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
+        event = Event(call_id, kind, time.time(), facts)
+        opening = self._opening(event)
+        appended = self._logbook.record([event], if_new=opening)
+        call = appended.call if appended is not None else fold([event, *opening])
+        if not call.skipped and call.register_params is None:
+            # Known by a hook that could not open it: what the lost first hook would have started, this one does.
+            appended = self._logbook.record(opening)
+            call = appended.call if appended is not None else fold([event, *opening])
+        elif appended is not None and not appended.new:
+            return self._known(call, kind, until)
+        return Reply(SKIPPED) if call.skipped else self._ask(call, until)
+
+    def _opening(self, event: Event) -> list[Event]:
+        """What belongs to a call's first hook: why it is skipped, or what will be registered."""
+        call = fold([event])
+        reason, internal = self._skip(call)
+        if reason:
+            data = {"reason": reason, "internal": internal}
+            return [Event(event.call_id, Kind.SKIPPED, event.at, data)]
+        owner = self._directory.user_of(call.caller_extension) if event.kind is Kind.OUTBOUND else None
+        params = portal.register_params(
+            call,
+            user_id=owner or self._settings.portal.default_user,
+            pbx_name=self._settings.pbx.name,
+            show=owner is not None,
+        )
+        return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
+
+    def _skip(self, call: Call) -> tuple[str, bool]:
+        """(reason, is internal); an empty reason means the call is for the CRM."""
+        if not call.client_number:
+            return "the caller gave no number ([numbers] anonymous is empty)", False
+        if self._directory.knows(call.client_number.lstrip("+")):
+            return "an internal call", True
+        return "", False
+
+    def _ask(self, call: Call, until: float) -> Reply:
+        inbound = call.direction == "in"
+        heard = self._reception.ask(call, search=inbound, until=until)
+        if not inbound and heard.portal_call_id and (call.register_params or {}).get("SHOW"):
+            self._cards.registered_with_card(call.call_id, call.register_params["USER_ID"])  # type: ignore[index]
+        return self._reply(call.call_id, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
+
+    def _known(self, call: Call, kind: Kind, until: float) -> Reply:
+        """A repeated hook, or another leg: no second registration."""
+        if call.skipped:
+            return Reply(SKIPPED)
+        if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
+            heard = self._reception.search(call, until=until)
+            return self._reply(call.call_id, Heard(heard.entities, call.portal_call_id))
+        return self._reply(call.call_id, Heard(call.entities, call.portal_call_id))
+
+    def _reply(self, call_id: str, heard: Heard) -> Reply:
+        route = routing.decide(heard.entities, self._directory)
+        if heard.entities is not None:
+            with self._lock:
+                self._routes[call_id] = route
+                if len(self._routes) > _REMEMBERED:
+                    self._routes.popitem(last=False)
+        reply = _registered_or_deferred(heard.portal_call_id)
+        return Reply(reply.state, reply.portal_call_id, route)
+
+    def _from_client(self, facts: dict[str, Any]) -> dict[str, Any]:
+        numbers = self._settings.numbers
+        number = e164(facts.get("caller", ""), numbers.country) or e164(numbers.anonymous, numbers.country)
+        line = self._employees.lines.get(facts.get("did", ""), "")
+        return facts | {"client_number": number, "line": line}
+
+    # --- hooks that never wait for the portal ----------------------------------------------------
+
+    def ring(self, call_id: str, facts: dict[str, Any]) -> None:
+        """Extensions are about to ring."""
+        self._report(call_id, Kind.RING, facts)
+
+    def answer(self, call_id: str, facts: dict[str, Any]) -> None:
+        """An extension answered, or the client (empty extension)."""
+        self._report(call_id, Kind.ANSWER, facts)
+
+    def hangup(self, call_id: str, facts: dict[str, Any]) -> None:
+        """A leg ended."""
+        self._report(call_id, Kind.HANGUP, facts)
+
+    def _report(self, call_id: str, kind: Kind, facts: dict[str, Any]) -> None:
+        facts = facts | {"client_number": self._client_number(facts)}
+        self._logbook.record([Event(call_id, kind, time.time(), facts)])
+
+    def _client_number(self, facts: dict[str, Any]) -> str:
+        """Only the call's own channel knows its client; any other channel would name an extension."""
+        if not facts.get("own_channel"):
+            return ""
+        numbers = self._settings.numbers
+        if facts.get("direction") == "out":
+            return e164(facts.get("number", ""), numbers.country)
+        number = e164(facts.get("caller", ""), numbers.country)
+        return number or e164(numbers.anonymous, numbers.country)
+
+    @property
+    def _directory(self) -> Directory:
+        return self._employees.directory
+
+
+def _registered_or_deferred(portal_call_id: str) -> Reply:
+    return Reply(REGISTERED if portal_call_id else DEFERRED, portal_call_id)

@@ -1,0 +1,1 @@
+"""The HTTP side: health now; the portal's events and the panel come later."""

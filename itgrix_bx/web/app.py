@@ -1,0 +1,43 @@
+"""The Flask application and the thread that serves it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from waitress.server import create_server
+
+Health = Callable[[], dict[str, dict[str, Any]]]
+
+
+def create_app(health: Health) -> Flask:
+    """The application; `health` returns each part as {"ok": bool, ...} by name."""
+    app = Flask("itgrix_bx")
+
+    @app.get("/healthz")
+    def healthz() -> tuple[Response, int]:
+        parts = health()
+        well = all(part["ok"] for part in parts.values() if part.get("vital", True))
+        return jsonify(status="ok" if well else "error", parts=parts), 200 if well else 503
+
+    return app
+
+
+class WebServer:
+    """Serves the application on its own thread."""
+
+    def __init__(self, listen: tuple[str, int], app: Flask) -> None:
+        self._server = create_server(app, host=listen[0], port=listen[1], threads=4, ident="itgrix-bx")
+        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._server.effective_host, int(self._server.effective_port)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.close()

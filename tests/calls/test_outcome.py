@@ -1,0 +1,235 @@
+"""What comes out of a call: a test a row of what was measured on running servers, and of the contract's rules."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itgrix_bx.calls.call import fold
+from tests.calls.conftest import ADMIN, ANNA, BORIS, VERA, Story, contact
+
+ANSWERED_TALK = 95
+
+
+def answered(story: Story) -> Story:
+    return story.inbound().ring(1, "101").answer(5, "101")
+
+
+def test_answered_inbound_belongs_to_who_talked(story: Story) -> None:
+    answered(story).hangup(100, DIALSTATUS="ANSWER", CONNECTED="101", HANGUPCAUSE="16")
+    result = story.outcome()
+    assert (result.status_code, result.talk_seconds, result.user_id) == ("200", 95, ANNA)
+    assert result.extension == "101"
+    assert result.failed_reason == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"DIALSTATUS": "BUSY", "HANGUPCAUSE": "17", "CONNECTED": "101"}, "busy"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "21"}, "declined"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "34"}, "declined"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "20"}, "no route"),
+        ({"DIALSTATUS": "NOANSWER", "HANGUPCAUSE": "16", "CONNECTED": "101"}, "no answer"),
+        ({"DIALSTATUS": "CANCEL", "HANGUPCAUSE": "127", "CONNECTED": "101"}, "abandoned"),
+        ({"QUEUESTATUS": "TIMEOUT", "SOURCE": "dialplan/builtin"}, "no answer"),
+        ({"LASTAPP": "Queue", "HANGUPCAUSE": "0", "ANSWERED": "1700000001.5"}, "abandoned in queue"),
+        ({"LASTAPP": "WaitExten", "ANSWERED": "1700000001.5", "SOURCE": "PJSIP/trunk-1"}, "abandoned in menu"),
+        ({"DIALSTATUS": "NOANSWER", "VMSTATUS": "SUCCESS", "ANSWERED": "1700000009.1"}, "voicemail"),
+        ({"SOURCE": "dialplan/builtin", "HANGUPCAUSE": "3"}, "no route"),
+    ],
+)
+def test_missed_inbound_is_304_with_the_reason_in_words(story: Story, variables: dict[str, str], reason: str) -> None:
+    story.inbound().hangup(20, **variables)
+    result = story.outcome()
+    assert (result.status_code, result.failed_reason, result.talk_seconds) == ("304", reason, 0)
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"DIALSTATUS": "BUSY", "HANGUPCAUSE": "17"}, "486"),
+        ({"DIALSTATUS": "NOANSWER", "HANGUPCAUSE": "18"}, "480"),
+        ({"DIALSTATUS": "NOANSWER", "HANGUPCAUSE": "16"}, "480"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "20"}, "480"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "21"}, "603"),
+        ({"DIALSTATUS": "CANCEL", "HANGUPCAUSE": "127"}, "603-S"),
+        ({"DIALSTATUS": "CANCEL", "HANGUPCAUSE": "17"}, "603-S"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "1"}, "404"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "28"}, "404"),
+        ({"DIALSTATUS": "CONGESTION", "HANGUPCAUSE": "34"}, "503"),
+        ({"DIALSTATUS": "CONGESTION", "HANGUPCAUSE": "38"}, "503"),
+        ({"DIALSTATUS": "CONGESTION", "HANGUPCAUSE": "42"}, "503"),
+        ({"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "99"}, "OTHER"),
+    ],
+)
+def test_an_outbound_call_that_failed_says_how(story: Story, variables: dict[str, str], code: str) -> None:
+    story.outbound().hangup(20, direction="out", **variables)
+    result = story.outcome()
+    assert (result.status_code, result.talk_seconds, result.user_id) == (code, 0, ANNA)
+
+
+def test_a_phone_that_only_rang_did_not_talk_though_connectedline_names_it(story: Story) -> None:
+    answered(story).ring(50, "102").hangup(70, DIALSTATUS="ANSWER", CONNECTED="102")
+    result = story.outcome()
+    assert (result.extension, result.user_id, result.talk_seconds) == ("101", ANNA, 45)
+
+
+def test_after_a_phone_driven_attended_transfer_connectedline_names_the_talker(story: Story) -> None:
+    answered(story).hangup(13, DIALSTATUS="ANSWER", CONNECTED="102")
+    result = story.outcome()
+    assert (result.extension, result.user_id, result.talk_seconds) == ("102", BORIS, 8)
+
+
+def test_an_unknown_connected_number_is_no_talker(story: Story) -> None:
+    answered(story).hangup(13, DIALSTATUS="ANSWER", CONNECTED="79161234567")
+    assert story.outcome().extension == "101"
+
+
+def test_after_a_blind_transfer_the_last_who_answered_owns_the_call(story: Story) -> None:
+    answered(story).ring(7, "102").answer(9, "102").hangup(14, DIALSTATUS="ANSWER", CONNECTED="102")
+    result = story.outcome()
+    assert (result.user_id, result.talk_seconds) == (BORIS, 7)  # 2 s and 5 s; the ringing counts for nobody
+    assert [round(leg.talk) for leg in story.call().legs] == [2, 5]
+
+
+def test_a_blind_transfer_nobody_took_stays_with_the_first_talker(story: Story) -> None:
+    answered(story).ring(7, "102").hangup(20, DIALSTATUS="CANCEL", CONNECTED="102", BLINDTRANSFER="PJSIP/101-1")
+    result = story.outcome()
+    assert (result.status_code, result.user_id, result.talk_seconds) == ("200", ANNA, 2)
+
+
+@pytest.mark.parametrize(("finisher", "owner"), [("first", ANNA), ("last", VERA), ("longest", BORIS)])
+def test_the_finisher_setting_chooses_among_the_talkers(story: Story, finisher: str, owner: int) -> None:
+    answered(story).ring(8, "102").answer(10, "102").ring(30, "103").answer(31, "103")
+    story.hangup(33, DIALSTATUS="ANSWER", CONNECTED="103")
+    assert story.outcome(finisher).user_id == owner
+
+
+def test_an_answered_call_lasts_at_least_a_second_and_is_rounded_to_the_nearest() -> None:
+    assert answered(Story()).hangup(5.1).outcome().talk_seconds == 1
+    assert answered(Story()).hangup(7.4).outcome().talk_seconds == 2
+    assert answered(Story()).hangup(7.6).outcome().talk_seconds == 3
+
+
+def test_a_missed_call_belongs_to_the_first_entitys_active_responsible(story: Story) -> None:
+    story.inbound().found(contact(BORIS, "")).ring(1, "101").hangup(9, DIALSTATUS="NOANSWER")
+    assert story.outcome().user_id == BORIS  # with an extension or not
+
+
+def test_a_missed_call_of_a_dismissed_responsible_belongs_to_the_last_who_rang(story: Story) -> None:
+    story.inbound().found(contact(14, "104"), contact(VERA)).ring(1, "101").ring(3, "102", "999")
+    assert story.hangup(9, DIALSTATUS="NOANSWER").outcome().user_id == BORIS
+
+
+def test_a_missed_call_nobody_knows_belongs_to_the_default_user(story: Story) -> None:
+    assert story.inbound().found().hangup(9, DIALSTATUS="NOANSWER").outcome().user_id == ADMIN
+
+
+def test_a_hangup_alone_is_enough_for_an_answered_call(story: Story) -> None:
+    story.hangup(30, DIALSTATUS="ANSWER", ANSWEREDTIME="12", CONNECTED="102")
+    result = story.outcome()
+    assert (result.status_code, result.talk_seconds, result.user_id) == ("200", 12, BORIS)
+    assert story.call().talk_source == "ANSWEREDTIME"
+
+
+def test_a_hangup_alone_is_enough_for_a_missed_call(story: Story) -> None:
+    story.hangup(30, DIALSTATUS="NOANSWER", CONNECTED="102")
+    assert story.outcome().status_code == "304"
+
+
+def test_an_agent_of_a_queue_is_known_by_memberinterface(story: Story) -> None:
+    story.inbound().hangup(30, MEMBERINTERFACE="PJSIP/103", BILLSEC="9", LASTAPP="Queue")
+    result = story.outcome()
+    assert (result.status_code, result.extension, result.talk_seconds) == ("200", "103", 9)
+
+
+def test_outbound_without_an_answer_hook_takes_answeredtime(story: Story) -> None:
+    story.outbound().hangup(30, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="21")
+    result = story.outcome()
+    assert (result.status_code, result.talk_seconds, result.user_id) == ("200", 21, ANNA)
+
+
+def test_outbound_talk_runs_from_the_clients_answer_to_the_trunk_legs_end(story: Story) -> None:
+    story.outbound().answer(4).hangup(10, own=False, direction="out", HANGUPCAUSE="16")
+    story.hangup(10.2, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="6", recording="out.wav")
+    assert story.call().talk_seconds == 6
+    assert story.call().recording.path == "out.wav"
+
+
+@pytest.mark.parametrize("extension_first", [True, False])
+def test_a_transferred_outbound_call_ends_with_the_trunk_leg_in_either_order(
+    story: Story, extension_first: bool
+) -> None:
+    story.outbound().answer(2)
+    legs = [
+        lambda: story.hangup(5, direction="out", DIALSTATUS="ANSWER", BLINDTRANSFER="PJSIP/trunk-1", ANSWEREDTIME="3"),
+        lambda: story.hangup(12, own=False, direction="out"),
+    ]
+    for leg in legs if extension_first else reversed(legs):
+        leg()
+    call = story.call()
+    assert call.ended_at == 1_700_000_012
+    assert call.talk_seconds == 10
+
+
+def test_a_transferred_outbound_call_is_not_over_when_only_the_extension_left(story: Story) -> None:
+    story.outbound().answer(2).hangup(5, direction="out", DIALSTATUS="ANSWER", ATTENDEDTRANSFER="PJSIP/102-1")
+    assert not story.call().over
+
+
+def test_one_failed_trunk_of_two_is_not_the_end(story: Story) -> None:
+    story.outbound().hangup(1, own=False, direction="out", HANGUPCAUSE="34").outbound(1.5)
+    assert not story.call().over
+    story.answer(4).hangup(9, own=False, direction="out").hangup(9.1, direction="out", DIALSTATUS="ANSWER")
+    assert (story.call().talk_seconds, story.outcome().status_code) == (5, "200")
+
+
+def test_an_inbound_call_forwarded_to_a_mobile_stays_inbound_and_ends_with_the_client(story: Story) -> None:
+    story.inbound().ring(1, "101").outbound(3, extension="", number="+79990001122", own=False)
+    story.answer(6).hangup(20, own=False).hangup(20.4, DIALSTATUS="ANSWER")
+    call = story.call()
+    assert (call.direction, call.client_number, call.talk_seconds) == ("in", "+79161234567", 14)
+
+
+def test_hooks_that_come_twice_change_nothing(story: Story) -> None:
+    answered(story).hangup(100, DIALSTATUS="ANSWER", CONNECTED="101")
+    once = story.outcome()
+    story.ring(30, "101").answer(40, "101").hangup(100.3, DIALSTATUS="ANSWER", CONNECTED="101")
+    assert story.outcome() == once
+
+
+@given(st.permutations(range(6)))
+def test_the_order_in_which_events_arrive_changes_nothing(order: list[int]) -> None:
+    story = answered(Story()).ring(20, "102").answer(22, "102").hangup(30, DIALSTATUS="ANSWER", CONNECTED="102")
+    shuffled = [story.events[i] for i in order]
+    assert fold([*shuffled, *shuffled]) == fold(story.events)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["inbound", "ring", "answer", "outbound", "hangup"]), st.sampled_from(["101", "102", ""])
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_any_sequence_of_hooks_makes_a_call_the_portal_can_be_told(steps: list[tuple[str, str]]) -> None:
+    story = Story()
+    for at, (hook, extension) in zip(itertools.count(), steps, strict=False):
+        {
+            "inbound": lambda at=at: story.inbound(at),
+            "ring": lambda at=at, e=extension: story.ring(at, *([e] if e else [])),
+            "answer": lambda at=at, e=extension: story.answer(at, e),
+            "outbound": lambda at=at, e=extension: story.outbound(at, e),
+            "hangup": lambda at=at, e=extension: story.hangup(at, own=bool(e), DIALSTATUS="ANSWER", CONNECTED=e),
+        }[hook]()
+    call, result = story.call(), story.outcome()
+    assert result.user_id in (ADMIN, ANNA, BORIS)
+    assert (result.talk_seconds >= 1) == (result.status_code == "200" and call.over)
+    assert call.talk_seconds <= len(steps)
