@@ -1,0 +1,158 @@
+"""PHP at both ends of the wire: how its arrays look in JSON, and how its query strings are built."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+# The server replaces these words in the text of a batch command, wherever they stand. A name or a
+# reason typed by a stranger must not become a reference to another command's result.
+_REFERENCE_WORD = re.compile(r"\$(?=result|error|total|next|time)", re.IGNORECASE)
+# PHP turns '.' and ' ' of a top-level name into '_' and stops at NUL; brackets would nest.
+_BAD_NAME = re.compile(r"[\[\].\s\x00]")
+# PHP keeps such array keys as integers; nothing we send needs more.
+_BAD_INNER_NAME = re.compile(r"[\[\]\x00]")
+
+
+class ShapeError(ValueError):
+    """The answer does not have the shape the method documents."""
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """A map of an answer: an empty one arrives as `[]`, one with keys 0, 1, 2 as a list."""
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if isinstance(value, list):
+        return {str(index): item for index, item in enumerate(value)}
+    if value is None:
+        return {}
+    raise ShapeError(f"expected a map, got {type(value).__name__}")
+
+
+def rows(value: object) -> list[Any]:
+    """A list of an answer: one with gaps arrives as a map."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if value is None:
+        return []
+    raise ShapeError(f"expected a list, got {type(value).__name__}")
+
+
+def integer(value: object) -> int | None:
+    """An id or a count: int, digits in a string; None for everything PHP uses for "nothing"."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
+        return int(value)
+    return None
+
+
+def required_integer(value: object, name: str) -> int:
+    """An id that must be there. Raises ShapeError."""
+    found = integer(value)
+    if found is None:
+        raise ShapeError(f"{name} is missing")
+    return found
+
+
+def text(value: object) -> str:
+    """A string of an answer; null, false and odd types are empty."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return ""
+
+
+def required_text(value: object, name: str) -> str:
+    """A string that must be there. Raises ShapeError."""
+    found = text(value)
+    if not found:
+        raise ShapeError(f"{name} is missing")
+    return found
+
+
+def yes(value: object) -> bool:
+    """A flag: true, 1, "1", "Y", "true"."""
+    return value is True or value == 1 or str(value).casefold() in {"y", "1", "true"}
+
+
+def clean(value: object) -> Any:
+    """A value as it may be sent: None dropped inside maps, booleans 1 and 0, text valid UTF-8.
+
+    Half a surrogate pair would make the JSON body invalid, and the portal does not report that: it
+    runs the method without any parameters. Raises ValueError for what has no form on the wire.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("a parameter is not a finite number")
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): clean(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value if item is not None]
+    raise ValueError(f"a parameter cannot be of type {type(value).__name__}")
+
+
+def build_query(params: Mapping[str, Any]) -> str:
+    """A query string that PHP's parse_str reads back as `params`, all leaves as strings.
+
+    Everything but letters, digits and `_.-~` is percent-encoded: `+` would arrive as a space and
+    `#` would end the query. Empty maps and lists vanish, as they do in PHP.
+    """
+    for name in params:
+        if not name or _BAD_NAME.search(name):
+            raise ValueError(f"PHP cannot take the parameter name {name!r}")
+    return "&".join(f"{name}={value}" for name, value in _pairs(clean_literals(params), ""))
+
+
+def clean_literals(value: object) -> Any:
+    """Like clean(), and a text can no longer be taken for a batch reference. Raw() passes as it is."""
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, str):
+        return _REFERENCE_WORD.sub("$ ", str(clean(value)))
+    if isinstance(value, Mapping):
+        return {str(key): clean_literals(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [clean_literals(item) for item in value if item is not None]
+    return clean(value)
+
+
+class Raw(str):
+    """Text for a batch command that is meant as a reference."""
+
+    __slots__ = ()
+
+
+def _pairs(value: Mapping[Any, Any] | list[Any], prefix: str) -> Iterator[tuple[str, str]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, item in items:
+        name = _nested(prefix, str(key))
+        if isinstance(item, (Mapping, list)):
+            yield from _pairs(item, name)
+        else:
+            yield name, quote(str(item), safe="")
+
+
+def _nested(prefix: str, key: str) -> str:
+    if not prefix:
+        return quote(key, safe="")
+    if not key or _BAD_INNER_NAME.search(key):
+        raise ValueError(f"PHP cannot take the array key {key!r}")
+    return f"{prefix}[{quote(key, safe='')}]"
