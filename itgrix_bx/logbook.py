@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from sql.journal import Appended, Journal
 log = logging.getLogger("itgrix_bx.journal")
 
 PATIENCE_S = 0.25  # what a hook waits for its write; normal writes take a few milliseconds
+_TRY_AGAIN_S = 1.0
 
 
 class Logbook:
@@ -26,6 +28,15 @@ class Logbook:
         self.spool = spool
         self.away_since: float | None = None
         self._listeners: list[Callable[[Call], None]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="spool", daemon=True)
+
+    def start(self) -> None:
+        """Look after the spool until stopped."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
 
     def on_change(self, listener: Callable[[Call], None]) -> None:
         """Call `listener` with the call after each write of this process."""
@@ -62,6 +73,14 @@ class Logbook:
         if self.away_since is not None:
             log.warning("the database is back; %d events replayed from the spool", count)
         self.away_since = None
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.recover()
+            except Exception:
+                log.exception("the spool could not be replayed; it is tried again")
+            self._stop.wait(_TRY_AGAIN_S)
 
     def _tell(self, call: Call) -> None:
         for listener in self._listeners:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from bx24client import BatchResult, Bitrix24, BitrixError, Registered, UserNotActive, telephony
+from bx24client import BatchResult, Bitrix24, BitrixError, Command, Registered, UserNotActive, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import back_off
@@ -78,7 +78,7 @@ class Reception:
             self._search_alone(call, answer)
             self._register(call, Future())
             return
-        commands = {
+        commands: dict[str, Command[Any]] = {
             "search": telephony.search_crm_entities(call.client_number),
             "register": telephony.register(call.register_params or {}),
         }

@@ -59,7 +59,7 @@ class Service:
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, settings.inbound.deadline)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, lambda: self.employees.directory)
-        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.cards)
+        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
             hooks(switchboard, lambda: self._settings.inbound.deadline),
@@ -98,6 +98,7 @@ class Service:
             self._stopping.wait(_MIGRATE_AGAIN_S)
         if self._stopping.is_set():
             return
+        self.logbook.start()
         self.employees.start()
         self.cards.start()
         if "worker" in self._only:
@@ -114,6 +115,7 @@ class Service:
         self.cards.stop()
         self.reception.stop()
         self.employees.stop()
+        self.logbook.stop()
         self.database.close()
         self.client.close()
 

@@ -16,7 +16,6 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.routing import Route
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.reception import Heard, Reception
@@ -40,14 +39,11 @@ class Reply:
 class Switchboard:
     """The six hooks. Every method takes the call's id and facts of the reporting channel as event data."""
 
-    def __init__(
-        self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees, cards: Cards
-    ) -> None:
+    def __init__(self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees) -> None:
         self._settings = settings
         self._logbook = logbook
         self._reception = reception
         self._employees = employees
-        self._cards = cards
         self._routes: OrderedDict[str, Route] = OrderedDict()
         self._lock = Lock()
 
@@ -92,19 +88,16 @@ class Switchboard:
         if reason:
             data = {"reason": reason, "internal": internal}
             return [Event(event.call_id, Kind.SKIPPED, event.at, data)]
-        owner = self._directory.user_of(call.caller_extension) if event.kind is Kind.OUTBOUND else None
-        params = portal.register_params(
-            call,
-            user_id=owner or self._settings.portal.default_user,
-            pbx_name=self._settings.pbx.name,
-            show=owner is not None,
-        )
+        user_id = self._settings.portal.default_user
+        if event.kind is Kind.OUTBOUND:
+            user_id = self._directory.user_of(call.caller_extension) or user_id
+        params = portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
         return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
 
     def _skip(self, call: Call) -> tuple[str, bool]:
         """(reason, is internal); an empty reason means the call is for the CRM."""
         if not call.client_number:
-            return "the caller gave no number ([numbers] anonymous is empty)", False
+            return "no telephone number; for anonymous callers see [numbers] anonymous", False
         if self._directory.knows(call.client_number.lstrip("+")):
             return "an internal call", True
         return "", False
@@ -112,8 +105,6 @@ class Switchboard:
     def _ask(self, call: Call, until: float) -> Reply:
         inbound = call.direction == "in"
         heard = self._reception.ask(call, search=inbound, until=until)
-        if not inbound and heard.portal_call_id and (call.register_params or {}).get("SHOW"):
-            self._cards.registered_with_card(call.call_id, call.register_params["USER_ID"])  # type: ignore[index]
         return self._reply(call.call_id, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:

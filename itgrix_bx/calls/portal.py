@@ -14,8 +14,11 @@ _LONGEST_EXTERNAL_ID = 64  # the column's width; bitrix24-rest 5.1
 _LONGEST_REASON = 255
 
 
-def register_params(call: Call, *, user_id: int, pbx_name: str, show: bool = False) -> dict[str, Any]:
-    """Parameters of telephony.externalCall.register; a retry repeats them byte for byte."""
+def register_params(call: Call, *, user_id: int, pbx_name: str) -> dict[str, Any]:
+    """Parameters of telephony.externalCall.register; a retry repeats them byte for byte.
+
+    No card is asked for: one opened by a late retry would be a card for a call that has ended.
+    """
     outbound = call.direction == OUT
     params: dict[str, Any] = {
         "USER_ID": user_id,
@@ -23,7 +26,7 @@ def register_params(call: Call, *, user_id: int, pbx_name: str, show: bool = Fal
         "TYPE": TYPE_OUTBOUND if outbound else TYPE_INBOUND,
         "CALL_START_DATE": iso(call.started_at),
         "CRM_CREATE": 0 if outbound else 1,
-        "SHOW": 1 if show else 0,
+        "SHOW": 0,
         "ADD_TO_CHAT": 0,
         "EXTERNAL_CALL_ID": external_call_id(pbx_name, call.call_id),
     }

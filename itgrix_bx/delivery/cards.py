@@ -63,10 +63,6 @@ class Cards:
                 self._changed[call.call_id] = call
                 self._wake.notify()
 
-    def registered_with_card(self, call_id: str, user_id: int) -> None:
-        """The register itself opened a card for `user_id`."""
-        self._shown[call_id] = frozenset({user_id})
-
     def close(self, call: Call, finisher: int) -> list[int]:
         """The users whose card is still open at the end, except the finisher's, which finish takes itself."""
         with self._wake:

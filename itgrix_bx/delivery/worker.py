@@ -62,7 +62,8 @@ class Worker:
         """Finish the requests in hand; leases of what was not begun are given back."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join(10)
+        if self._thread.ident is not None:
+            self._thread.join(10)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def notice(self, call: Call) -> None:
@@ -78,7 +79,6 @@ class Worker:
             self._wake.wait(_IDLE_S)
             self._wake.clear()
             try:
-                self._logbook.recover()
                 self._take_due()
             except DatabaseAwayError as error:
                 log.debug("delivery waits for the database: %s", error)

@@ -1,0 +1,105 @@
+"""A database that is locked or gone never holds a caller."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.logbook import Logbook
+from itgrix_bx.spool import Spool, SpoolError
+from sql import Database, DatabaseAwayError, Journal, upgrade
+
+
+def event(n: int) -> Event:
+    return Event(f"1.{n}", Kind.INBOUND, 1.7e9 + n, {"client_number": "+79161234567"})
+
+
+def logbook(tmp_path: Path) -> Logbook:
+    database = Database(f"sqlite:///{tmp_path}/journal.db", busy_timeout_s=0.05)
+    upgrade(database)
+    return Logbook(Journal(database, due_at), Spool(tmp_path))
+
+
+def test_a_locked_database_sends_events_to_the_spool_and_they_come_back_in_order(tmp_path: Path) -> None:
+    book = logbook(tmp_path)
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    assert [book.record([event(n)]) for n in range(3)] == [None, None, None]
+    assert book.spool.size() > 0
+    blocker.execute("ROLLBACK")
+    book.recover()
+    assert book.away_since is None
+    assert [c.call_id for c in book.journal.find(limit=0)] == ["1.2", "1.1", "1.0"]
+    assert book.spool.size() == 0
+
+
+def test_while_the_database_is_away_nobody_waits_for_it_again(tmp_path: Path) -> None:
+    book = logbook(tmp_path)
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    book.record([event(0)])
+    queued = book.journal._database._jobs.qsize()
+    book.record([event(1)])
+    assert book.journal._database._jobs.qsize() <= queued
+    blocker.execute("ROLLBACK")
+
+
+def test_an_event_both_spooled_and_written_late_is_one(tmp_path: Path) -> None:
+    book = logbook(tmp_path)
+    one = event(0)
+    book.spool.append([one])
+    book.journal.append([one])
+    book.recover()
+    assert len(book.journal.events("1.0")) == 1
+
+
+def test_a_replay_that_broke_off_goes_on_later(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append([event(0)])
+    spool.append([event(1)])
+    taken: list[str] = []
+
+    def store(events: list[Event]) -> None:
+        if taken:
+            raise DatabaseAwayError("gone again")
+        taken.append(events[0].call_id)
+
+    with pytest.raises(DatabaseAwayError):
+        spool.replay(store)
+    spool.append([event(2)])
+    again: list[str] = []
+    assert spool.replay(lambda events: again.append(events[0].call_id)) == 3
+    assert again == ["1.0", "1.1", "1.2"]
+    assert spool.size() == 0
+
+
+def test_a_damaged_line_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = Spool(tmp_path)
+    spool.append([event(0)])
+    with spool.path.open("ab") as file:
+        file.write(b'{"half": \n')
+    spool.append([event(1)])
+    found: list[str] = []
+    spool.replay(lambda events: found.append(events[0].call_id))
+    assert found == ["1.0", "1.1"]
+    assert "damaged" in caplog.text
+
+
+def test_without_database_and_disk_the_hook_is_told(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "not-there")
+    with pytest.raises(SpoolError):
+        spool.append([event(0)])
+
+
+def test_a_write_that_hangs_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/journal.db")
+    done = []
+    with pytest.raises(DatabaseAwayError, match="within"):
+        database.write(lambda _: (time.sleep(0.3), done.append(1)), timeout_s=0.01)
+    database.close()
+    assert done == [1]  # it happened all the same: jobs are safe to repeat

@@ -1,0 +1,152 @@
+"""The journal on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.delivery.schedule import due_at
+from sql import Database, Journal, check, upgrade
+
+HOSTILE = "О'Hara \"; DROP TABLE calls; -- 😀 ${EXTEN} \\"
+
+
+def inbound(call_id: str, at: float = 1_700_000_000.0, **data: object) -> Event:
+    return Event(call_id, Kind.INBOUND, at, {"client_number": "+79161234567", "own_channel": True, **data})
+
+
+def test_an_event_makes_a_call_and_the_next_one_joins_it(journal: Journal) -> None:
+    first = journal.append([inbound("1.1", linkedid="1.0")])
+    second = journal.append([Event("1.1", Kind.REGISTERED, 1_700_000_001.0, {"portal_call_id": "externalCall.a"})])
+    assert (first.new, second.new) == (True, False)
+    assert second.call.state == "registered"
+    found = journal.call("1.1")
+    assert found == second.call
+
+
+def test_what_opens_a_call_is_stored_only_with_its_first_event(journal: Journal) -> None:
+    opening = [Event("1.1", Kind.REGISTERING, 1_700_000_000.0, {"params": {"n": 1}})]
+    journal.append([inbound("1.1")], if_new=opening)
+    journal.append([inbound("1.1")], if_new=[Event("1.1", Kind.REGISTERING, 1_700_000_005.0, {"params": {"n": 2}})])
+    assert journal.append([inbound("1.1")]).call.register_params == {"n": 1}
+    assert [e.kind for e in journal.events("1.1")].count(Kind.REGISTERING) == 1
+
+
+def test_a_repeated_event_changes_nothing(journal: Journal) -> None:
+    event = inbound("1.1")
+    journal.append([event])
+    journal.append([event])
+    assert len(journal.events("1.1")) == 1
+
+
+def test_hostile_text_comes_back_as_it_went_in(journal: Journal) -> None:
+    journal.append([inbound("1.1", client_name=HOSTILE, did=HOSTILE)])
+    call = journal.call("1.1")
+    assert call is not None
+    assert (call.client_name, call.did) == (HOSTILE, HOSTILE)
+
+
+def test_times_keep_their_fraction(journal: Journal) -> None:
+    journal.append([inbound("1.1", at=1_700_000_000.123456)])
+    call = journal.call("1.1")
+    assert call is not None
+    assert call.started_at == 1_700_000_000.123456
+
+
+def test_a_call_is_found_by_each_of_its_ids(journal: Journal) -> None:
+    journal.append([inbound("1.1", linkedid="1.0")])
+    journal.append([Event("1.1", Kind.REGISTERED, 1_700_000_001.0, {"portal_call_id": "externalCall.a"})])
+    assert [journal.resolve(i) for i in ("1.1", "1.0", "externalCall.a", "no")] == ["1.1", "1.1", "1.1", None]
+
+
+def test_calls_are_listed_newest_first_and_filtered(journal: Journal) -> None:
+    for n in range(5):
+        journal.append([inbound(f"1.{n}", at=1_700_000_000.0 + n)])
+    journal.append([Event("1.2", Kind.SKIPPED, 1_700_000_009.0, {"reason": "a rule"})])
+    assert [c.call_id for c in journal.find(limit=2)] == ["1.4", "1.3"]
+    assert [c.call_id for c in journal.find(state="skipped")] == ["1.2"]
+    assert [c.call_id for c in journal.find(since=1_700_000_003.0, until=1_700_000_004.0)] == ["1.3"]
+    assert len(journal.find(limit=0, number="+79161234567")) == 5
+    assert journal.find(number="+70000000000") == []
+    assert journal.counts() == {"open": 4, "skipped": 1}
+
+
+def test_two_workers_never_get_the_same_call(journal: Journal) -> None:
+    for n in range(20):
+        journal.append([inbound(f"1.{n}"), Event(f"1.{n}", Kind.REGISTER_FAILED, 1.7e9, {"retry_at": 1.0})])
+        journal.append([Event(f"1.{n}", Kind.HANGUP, 1_700_000_009.0, {"own_channel": True, "variables": {}})])
+    taken: list[list[str]] = [[], []]
+
+    def work(me: int) -> None:
+        while mine := journal.claim(f"worker-{me}", now=time.time(), lease_s=60, limit=3):
+            taken[me] += mine
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert sorted(taken[0] + taken[1]) == sorted(f"1.{n}" for n in range(20))
+
+
+def test_a_lease_that_ended_is_taken_over_and_one_given_back_is_free(journal: Journal) -> None:
+    journal.append([inbound("1.1"), Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"own_channel": True, "variables": {}})])
+    now = time.time()
+    assert journal.claim("a", now=now, lease_s=60, limit=5) == ["1.1"]
+    assert journal.claim("b", now=now, lease_s=60, limit=5) == []
+    assert journal.claim("b", now=now + 61, lease_s=60, limit=5) == ["1.1"]
+    journal.release("1.1")
+    assert journal.claim("c", now=now, lease_s=60, limit=5) == ["1.1"]
+
+
+def test_many_threads_writing_at_once_lose_nothing(database: Database) -> None:
+    journal = Journal(database, due_at)
+
+    def write(n: int) -> None:
+        for step in range(5):
+            journal.append([Event(f"1.{n % 4}", Kind.RING, 1.7e9 + step, {"extensions": [str(n)]})])
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(16)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert sum(len(journal.events(f"1.{n}")) for n in range(4)) == 80
+
+
+def test_two_processes_reporting_a_new_call_at_once_make_one(database: Database) -> None:
+    journals = [Journal(Database(database.engine.url.render_as_string(hide_password=False)), due_at) for _ in range(4)]
+    start = threading.Barrier(4)
+
+    def report(journal: Journal) -> None:
+        start.wait()
+        journal.append([inbound("1.1")])
+
+    threads = [threading.Thread(target=report, args=(journal,)) for journal in journals]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(journals[0].find(limit=0)) == 1
+    assert len(journals[0].events("1.1")) == 4
+    [journal._database.close() for journal in journals]
+
+
+def test_a_bad_write_does_not_take_the_ones_beside_it_down(database: Database) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    def slow(_: object) -> str:
+        started.set()
+        go.wait(5)
+        return "slow"
+
+    def bad(_: object) -> None:
+        raise ValueError("bad")
+
+    first = database.submit(slow)
+    started.wait(5)
+    futures = [database.submit(bad), database.submit(lambda _: "good")]
+    go.set()
+    assert first.result(5) == "slow"
+    assert isinstance(futures[0].exception(5), ValueError)
+    assert futures[1].result(5) == "good"
+
+
+def test_upgrading_twice_is_harmless_and_check_is_satisfied(database: Database) -> None:
+    assert upgrade(database) == ("0001", "0001")
+    assert check(database) is None

@@ -1,0 +1,144 @@
+"""The configuration: every kind of mistake is one sentence that names file, key and cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itgrix_bx.config import ConfigError, load
+
+GOOD = '[portal]\nwebhook = "https://example.bitrix24.ru/rest/1/hunter2pw/"\n'
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_only_the_portal_must_be_given(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD), {})
+    assert settings.portal.webhook.get_secret_value().endswith("/hunter2pw/")
+    assert settings.fastagi.listen == "127.0.0.1:4575"
+    assert settings.inbound.deadline == 1.5
+    assert settings.numbers.country == "RU"
+
+
+def test_every_key_of_the_contract_is_known(tmp_path: Path) -> None:
+    load(
+        write(
+            tmp_path,
+            GOOD
+            + """default_user = 1
+requests_per_second = 2.0
+burst = 50
+[database]
+url = "mysql+pymysql://user:password@host/itgrix_bx"
+[journal]
+directory = "/var/lib/itgrix-bx"
+keep_days = 365
+[pbx]
+name = "office-"
+[fastagi]
+listen = "127.0.0.1:4575"
+allow = ["127.0.0.0/8"]
+[inbound]
+deadline = 1.5
+answer = "portal"
+[calls]
+finisher = "last"
+[recordings]
+directory = "/var/spool/asterisk/monitor"
+asterisk_directory = ""
+wait = 3600
+mp3 = false
+public_url = ""
+[ami]
+address = "127.0.0.1:5038"
+username = "itgrix-bx"
+secret = "…"
+[cdr]
+url = "mysql+pymysql://u:p@h/asteriskcdrdb"
+[web]
+listen = "127.0.0.1:8077"
+[numbers]
+country = "RU"
+anonymous = ""
+""",
+        ),
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[portal\n", "no valid TOML"),
+        (GOOD + "defalt_user = 2\n", "did you mean default_user?"),
+        (GOOD + "[recording]\n", "[recording] is not a known section; did you mean recordings?"),
+        (GOOD + "default_user = 0\n", "[portal] default_user"),
+        (GOOD + 'burst = "many"\n', "[portal] burst"),
+        ('[portal]\nwebhook = "http://example.bitrix24.ru/rest/1/hunter2pw/"\n', "must be https"),
+        ('[portal]\nwebhook = "https://example.bitrix24.ru/"\n', "https://PORTAL/rest/USER/SECRET/"),
+        (GOOD + '[fastagi]\nlisten = "4575"\n', "HOST:PORT"),
+        (GOOD + '[fastagi]\nallow = ["10.0.0.300"]\n', "is no network"),
+        (GOOD + '[calls]\nfinisher = "best"\n', "[calls] finisher"),
+        (GOOD + '[database]\nurl = "postgres://x"\n', "sqlite:/// or mysql+pymysql://"),
+        (GOOD + "[inbound]\ndeadline = -1\n", "[inbound] deadline"),
+        ('[portal]\nwebhook_file = "/no/such/file"\n', "webhook_file names /no/such/file"),
+        ("portal = 3\n", "[portal]"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, says: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    message = str(caught.value)
+    assert says in message
+    assert str(path) in message
+    assert "\n" not in message
+    assert "hunter2pw" not in message
+
+
+def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="itgrix-bx setup"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_file_in_another_encoding_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes("# Ромашка\n".encode("cp1251"))
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load(path, {})
+
+
+def test_secrets_may_stand_in_files(tmp_path: Path) -> None:
+    secret = tmp_path / "webhook"
+    secret.write_text("https://example.bitrix24.ru/rest/1/other/\n")
+    settings = load(write(tmp_path, f'[portal]\nwebhook_file = "{secret}"\n'), {})
+    assert settings.portal.webhook.get_secret_value().endswith("/other/")
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    environ = {
+        "ITGRIX_BX__INBOUND__DEADLINE": "0.7",
+        "ITGRIX_BX__FASTAGI__ALLOW": '["10.0.0.0/8"]',
+        "ITGRIX_BX__PBX__NAME": "office-",
+        "OTHER": "x",
+    }
+    settings = load(write(tmp_path, GOOD), environ)
+    assert settings.inbound.deadline == 0.7
+    assert settings.fastagi.allow == ["10.0.0.0/8"]
+    assert settings.pbx.name == "office-"
+
+
+def test_a_wrong_environment_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SECTION__KEY"):
+        load(write(tmp_path, GOOD), {"ITGRIX_BX__DEADLINE": "1"})
+
+
+def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD + '[ami]\nsecret = "tiger"\n'), {})
+    assert "hunter2pw" not in repr(settings)
+    assert "tiger" not in repr(settings)
