@@ -368,7 +368,7 @@ def _by_text(text: str, method: str) -> type[PortalError]:
     for beginning, kind in _BY_TEXT:
         if folded.startswith(beginning):
             return kind
-    if folded.endswith("is finished?"):  # "Call <id> is not found. Is it finished?"
+    if folded.endswith("is it finished?"):  # "Call <id> is not found. Is it finished?"
         return CallNotInStatistics
     # Reasons for refusing a file come in the portal's language, and only attachRecord gives them.
     return FileRefused if method.casefold() == "telephony.externalcall.attachrecord" else PortalError

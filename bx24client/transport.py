@@ -234,13 +234,15 @@ def _moved_to(base: str, path: str, location: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise MovedTooFar("the portal redirects to something that is no web address") from None
-    if not parts.scheme or not host or parts.path.rstrip("/") != path.rstrip("/"):
+    asked = path.partition("?")[0]
+    if parts.scheme not in ("http", "https") or not host or parts.path.rstrip("/") != asked.rstrip("/"):
         raise MovedTooFar(
             "the portal redirects to a page instead of answering: check that the portal is open, and the "
             "address of the webhook"
         )
     from_here = is_loopback(urlsplit(base).hostname)
     if is_loopback(host):
+        # A portal elsewhere must not make us talk to this machine, and TLS is never given up.
         allowed = from_here and (parts.scheme == "https" or base.startswith("http:"))
     else:
         allowed = parts.scheme == "https"
