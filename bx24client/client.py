@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import tenacity
 
 from bx24client import php, users
-from bx24client.auth import Auth, Webhook, mask
+from bx24client.auth import Auth, Webhook
 from bx24client.commands import Answer, BatchResult, Command, encode_batch, read_batch
 from bx24client.durations import Durations
 from bx24client.errors import (
@@ -199,20 +199,15 @@ class Bitrix24:
         started = time.monotonic()
         try:
             return self._transport.post(self.auth.path(method), JsonBody(content), timeouts)
-        except AnswerLost:
-            # A portal that does not answer in time is slow: whoever plans by typical times must know.
-            self.durations.record(method, time.monotonic() - started)
+        except AnswerLost as error:
+            if error.timed_out:  # whoever plans by typical times must know that the portal is slow
+                self.durations.record(method, time.monotonic() - started)
             raise
 
     def _envelope(self, method: str, reply: Reply) -> dict[str, Any]:
         envelope = _decode(reply)
         if "error" in envelope and (envelope["error"] or "result" not in envelope):
-            error = portal_error(
-                mask(str(envelope["error"] or "")),
-                mask(str(envelope.get("error_description") or "")),
-                reply.status,
-                method,
-            )
+            error = portal_error(envelope["error"], envelope.get("error_description"), reply.status, method)
             self._note(method, error)
             raise error
         if "result" not in envelope:
@@ -255,6 +250,8 @@ class Bitrix24:
             self.budget.take(lane, max(0.0, deadline - time.monotonic()))
             try:
                 return once(timeouts.within(deadline - time.monotonic()))
+            except MovedTooFar:  # the portal was asked and answered, if only with a redirect
+                raise
             except NotSent:
                 self.budget.give_back()
                 raise

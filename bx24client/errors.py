@@ -40,13 +40,15 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+from bx24client.auth import mask
+
 MAX_DESCRIPTION = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
 def plain(text: object) -> str:
-    """Make text of a stranger fit for a log line: one line, no control characters, not endless."""
-    return _CONTROL.sub(" ", str(text)).strip()[:MAX_DESCRIPTION]
+    """Make text of a stranger fit for a log line: one line, not endless, without our secrets."""
+    return mask(_CONTROL.sub(" ", str(text)).strip()[:MAX_DESCRIPTION])
 
 
 class BitrixError(Exception):
@@ -85,9 +87,13 @@ class MovedTooFar(NotSent):
 
 
 class AnswerLost(TransportError):
-    """The request left completely and no usable answer came: it may have been executed."""
+    """The request left completely and no usable answer came: it may have been executed.
+
+    `timed_out` tells whether the portal was too slow for us.
+    """
 
     maybe_done = True
+    timed_out: bool = False
 
 
 class UnreadableAnswer(AnswerLost):

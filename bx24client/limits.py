@@ -79,7 +79,8 @@ class Budget:
         """Count one request, waiting up to `timeout_s` for a place. Raises BudgetExhausted.
 
         It gives up at once when the place cannot be free in time: the caller has better uses for its
-        deadline than to sleep through it.
+        deadline than to sleep through it. Low lanes should allow PATIENCE_S, so that they are served
+        even when callers never cease.
         """
         with self._changed:
             me = self._queue(lane)
@@ -116,8 +117,9 @@ class Budget:
         needed = self._delay(me.lane, now - me.since)
         if now + needed > give_up_at or now >= give_up_at:
             raise BudgetExhausted(me.lane, needed)
-        # A millisecond at least: behind a waiter of a better lane the delay may be 0.
-        self._wait(self._changed, min(max(needed, 0.001), give_up_at - now))
+        # A millisecond at least: behind a waiter of a better lane the delay may be 0. A second at most:
+        # the longer it waits, the less it leaves to better lanes.
+        self._wait(self._changed, min(max(needed, 0.001), 1.0, give_up_at - now))
 
     def _may_go(self, me: _Waiter) -> bool:
         now = self._clock()

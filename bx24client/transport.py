@@ -36,8 +36,9 @@ _MOVED = frozenset({301, 302, 307, 308})
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. `connect`: name, TCP and TLS. `write`: each 64 KiB to be taken by the network. `read`:
-    silence of the portal. `total`: the whole exchange, redirects and slow bodies included."""
+    """Seconds. `connect`: TCP and TLS; a slow name server counts too, but cannot be interrupted.
+    `write`: each 64 KiB to be taken by the network. `read`: silence of the portal. `total`: the whole
+    exchange, redirects and slow bodies included."""
 
     connect: float = 3.0
     write: float = 10.0
@@ -293,7 +294,9 @@ class _Exchange:
         if not self.sent_all:
             return NotSent(self._not_sent(exc, bool(timed_out)))
         if timed_out:
-            return AnswerLost(f"the portal did not answer completely in time ({self._limit()})")
+            lost = AnswerLost(f"the portal did not answer completely in time ({self._limit()})")
+            lost.timed_out = True
+            return lost
         return AnswerLost("the portal closed the connection before its answer was complete")
 
     def _not_sent(self, exc: Exception, timed_out: bool) -> str:

@@ -23,7 +23,7 @@ from bx24client import (
     telephony,
 )
 
-from .scripted import ScriptedPortal, answers, batch, hangs_up, refuses
+from .scripted import SECRET, ScriptedPortal, answers, batch, hangs_up, refuses
 
 
 def _commands(count: int, *, idempotent: bool = False) -> dict[str, Command[Any]]:
@@ -107,6 +107,14 @@ def test_limits_of_a_method_are_told_inside_a_batch(portal: ScriptedPortal, clie
     result = client.batch(_commands(2), halt=False)
     assert isinstance(result.error("k0"), MethodBlocked)
     assert isinstance(result.error("k1"), ScopeMissing)
+
+
+def test_a_refusal_inside_a_batch_does_not_repeat_the_secret(portal: ScriptedPortal, client: Bitrix24) -> None:
+    portal.steps = [batch({}, {"k0": {"error": "X", "error_description": f"see {portal.webhook}"}, "k1": "odd"})]
+    result = client.batch(_commands(2), halt=False)
+    assert SECRET not in repr(result.error("k0"))
+    assert "***" in str(result.error("k0"))
+    assert "odd" in str(result.error("k1"))
 
 
 def test_times_of_single_commands_are_learnt(portal: ScriptedPortal, client: Bitrix24) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bx24client import Command, Ref, telephony
@@ -66,6 +66,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, values, max_size=4))
 def test_php_reads_back_what_was_written(params: dict[str, Any]) -> None:
     assert parse_str(build_query(params)) == as_php_sees(params)

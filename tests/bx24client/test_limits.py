@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bx24client import LANES, Budget, BudgetExhausted
@@ -50,6 +50,7 @@ asks = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rates, bursts, asks)
 def test_the_portal_never_refuses_what_the_budget_let_go(
     rate: float, burst: float, steps: list[tuple[float, str, float, int]]
@@ -70,6 +71,7 @@ def test_the_portal_never_refuses_what_the_budget_let_go(
             assert not let_go or bucket.accepts(clock.now)
 
 
+@settings(deadline=None)
 @given(rates, bursts)
 def test_the_whole_bucket_and_the_whole_rate_are_used(rate: float, burst: float) -> None:
     clock = Clock()
