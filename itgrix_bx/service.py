@@ -8,10 +8,9 @@ import threading
 import time
 from typing import Any
 
-from fastagi_server import FastAGIServer
-
 from agi.hooks import hooks
 from bx24client import Bitrix24, Budget
+from fastagi_server import FastAGIServer
 from itgrix_bx.calls.call import Call
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
@@ -143,7 +142,7 @@ class Service:
     def _journal_health(self) -> dict[str, Any]:
         spool = self.logbook.spool
         try:
-            count, oldest = self.journal.backlog(time.time())
+            count, oldest = self.journal.backlog()
         except DatabaseAwayError as error:
             writable = spool.writable()
             return {"ok": writable, "database": str(error), "spool_bytes": spool.size(), "spool_writable": writable}

@@ -51,7 +51,7 @@ class Switchboard:
 
     def inbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
         """An external call enters: register it, find its client; `until` is monotonic seconds."""
-        return self._enter(call_id, Kind.INBOUND, self._from_client(facts), until)
+        return self._said(call_id, Kind.INBOUND, self._enter(call_id, Kind.INBOUND, self._from_client(facts), until))
 
     def route(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
         """The administrator wants the responsible tried now: reuse what `inbound` learnt."""
@@ -60,13 +60,18 @@ class Switchboard:
         if known is not None:
             self._logbook.record([Event(call_id, Kind.ROUTE, time.time(), self._from_client(facts))])
             return Reply(DEFERRED, route=known)
-        return self._enter(call_id, Kind.ROUTE, self._from_client(facts), until)
+        return self._said(call_id, Kind.ROUTE, self._enter(call_id, Kind.ROUTE, self._from_client(facts), until))
 
     def outbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
         """A trunk is about to be dialled: register the call, or add a leg to the one that is known."""
         number = e164(facts.get("number", ""), self._settings.numbers.country)
         facts = facts | {"client_number": number}
-        return self._enter(call_id, Kind.OUTBOUND, facts, until)
+        return self._said(call_id, Kind.OUTBOUND, self._enter(call_id, Kind.OUTBOUND, facts, until))
+
+    def _said(self, call_id: str, kind: Kind, reply: Reply) -> Reply:
+        # No numbers or names: the log is read by people who may not know who calls whom.
+        log.info("call %s: %s → %s, route %s", call_id, kind, reply.state, reply.route.extension or "normal")
+        return reply
 
     def _enter(self, call_id: str, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
         event = Event(call_id, kind, time.time(), facts)
@@ -149,6 +154,7 @@ class Switchboard:
     def _report(self, call_id: str, kind: Kind, facts: dict[str, Any]) -> None:
         facts = facts | {"client_number": self._client_number(facts)}
         self._logbook.record([Event(call_id, kind, time.time(), facts)])
+        log.info("call %s: %s", call_id, kind)
 
     def _client_number(self, facts: dict[str, Any]) -> str:
         """Only the call's own channel knows its client; any other channel would name an extension."""

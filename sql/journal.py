@@ -140,9 +140,9 @@ class Journal:
         query = sa.select(calls.c.state, sa.func.count()).group_by(calls.c.state)
         return self._database.read(lambda c: {row[0]: row[1] for row in c.execute(query)})
 
-    def backlog(self, now: float) -> tuple[int, float | None]:
-        """(calls delivery owes the portal something for, the oldest one's start)."""
-        query = sa.select(sa.func.count(), sa.func.min(calls.c.started_at)).where(calls.c.due_at <= now)
+    def backlog(self) -> tuple[int, float | None]:
+        """(calls delivery owes the portal something for, now or later; the oldest one's start)."""
+        query = sa.select(sa.func.count(), sa.func.min(calls.c.started_at)).where(calls.c.due_at.is_not(None))
         count, oldest = self._database.read(lambda c: c.execute(query).one())
         return count, oldest
 

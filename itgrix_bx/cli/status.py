@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from itgrix_bx.cli.common import Context, echo_json
@@ -22,7 +20,7 @@ def status(context: Context, as_json: bool) -> None:
     spool = Spool(context.settings().journal.directory)
     with context.database() as database:
         journal = Journal(database, due_at)
-        backlog, oldest = journal.backlog(time.time())
+        backlog, oldest = journal.backlog()
         synced_at = Staff(database).synced_at()
         states = journal.counts()
         errors = [call for call in journal.find(limit=1, state="failed") if call.last_error]

@@ -115,6 +115,7 @@ class Worker:
         steps = {REGISTER: self._register, FINISH: self._finish, ATTACH: self._attach}
         events = steps[next_step(call) or REGISTER](call)
         self._logbook.record(events, release=True)
+        log.info("call %s: %s", call_id, ", ".join(_told(event) for event in events))
 
     # --- register --------------------------------------------------------------------------------
 
@@ -256,6 +257,12 @@ class Worker:
             return _recording(call, "refused", str(error))
         retry_at = time.time() + back_off(call.recording.tries, error.retry_after_s)
         return _recording(call, "waiting", str(error), retry_at=retry_at)
+
+
+def _told(event: Event) -> str:
+    """An event for the log: its kind, and what went wrong."""
+    detail = event.data.get("error") or event.data.get("detail") or event.data.get("state", "")
+    return f"{event.kind} ({detail})" if detail else str(event.kind)
 
 
 def _event(call: Call, kind: Kind, **data: object) -> Event:
