@@ -79,6 +79,14 @@ def test_a_missing_answer_before_a_halt_is_lost_too(portal: ScriptedPortal, clie
     assert [type(result.error(key)) for key in ("k0", "k2")] == [AnswerLost, NotRun]
 
 
+def test_without_halt_a_missing_answer_behind_a_failed_one_is_lost(
+    portal: ScriptedPortal, client: Bitrix24
+) -> None:
+    portal.steps = [batch({}, {"k0": {"error": "X"}})]
+    result = client.batch(_commands(2), halt=False)
+    assert type(result.error("k1")) is AnswerLost
+
+
 def test_an_unreadable_answer_of_one_command_does_not_count_as_a_halt(
     portal: ScriptedPortal, client: Bitrix24
 ) -> None:
