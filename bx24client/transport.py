@@ -266,6 +266,7 @@ class _Exchange:
         self.headers_out = False
         self.sent_bytes = 0
         self.sent_all = False
+        self.unknown_name = False
         self.expired = ""
 
     @contextmanager
@@ -304,10 +305,9 @@ class _Exchange:
             return f"the portal could not be reached in time ({self._limit()})"
         if self.headers_out:
             return "the connection to the portal broke while the request was being sent"
-        cause = str(exc)
         if isinstance(exc, requests.exceptions.SSLError):
             return "the portal's certificate is not valid for its name, or not trusted by this machine"
-        if "resolve" in cause or "getaddrinfo" in cause or "Name or service" in cause:
+        if self.unknown_name:
             return "the portal's name is not known: check the address of the webhook and the DNS of this machine"
         return "the portal cannot be reached: the connection was refused or broken"
 
@@ -316,9 +316,11 @@ class _Exchange:
 
 
 def _is_timeout(exc: BaseException | None) -> bool:
+    # The libraries' own timeout classes also cover refused connections; what the socket said is at the
+    # bottom of the chain.
     seen = 0
     while exc is not None and seen < 10:
-        if isinstance(exc, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)):
+        if isinstance(exc, TimeoutError):
             return True
         exc, seen = exc.__cause__ or exc.__context__, seen + 1
     return False
@@ -388,9 +390,10 @@ def _dial(connection: Any) -> socket.socket:
     exchange = _exchange_now()
     until = time.monotonic() + exchange.allow("connect", exchange.timeouts.connect)
     problem: OSError = OSError("no address")
-    for family, kind, proto, _, address in socket.getaddrinfo(
-        connection._dns_host.strip("[]"), connection.port, type=socket.SOCK_STREAM
-    ):
+    exchange.unknown_name = True
+    addresses = socket.getaddrinfo(connection._dns_host.strip("[]"), connection.port, type=socket.SOCK_STREAM)
+    exchange.unknown_name = False
+    for family, kind, proto, _, address in addresses:
         sock = socket.socket(family, kind, proto)
         try:
             sock.settimeout(max(0.001, until - time.monotonic()))
