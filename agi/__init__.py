@@ -1,0 +1,1 @@
+"""The AGI conversation with Asterisk, and one small module for each hook of the dialplan."""
