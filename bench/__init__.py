@@ -1,0 +1,1 @@
+"""Measurements, each run as `python -m bench.NAME`; `make bench` runs all."""
