@@ -1,0 +1,36 @@
+"""The whole program on SQLite against the portal's address given: `python -m bench.hook_server WEBHOOK DIRECTORY`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from bench.server import serve_until_told
+from bx24client import Budget
+from itgrix_bx.config import from_tables
+from itgrix_bx.service import Service
+
+
+def main() -> None:
+    """Serve on a free port, with delivery and web as in life."""
+    webhook, directory = sys.argv[1:3]
+    tables = {
+        # The request limit is not what is measured here; the next issue's bench measures it.
+        "portal": {"webhook": webhook, "requests_per_second": 100.0, "burst": 1000},
+        "database": {"url": f"sqlite:///{directory}/journal.db"},
+        "journal": {"directory": directory},
+        "fastagi": {"listen": "127.0.0.1:0"},
+        "web": {"listen": "127.0.0.1:0"},
+        "recordings": {"directory": directory},
+    }
+    service = Service(from_tables(tables))
+    service.client.budget = Budget(1e6, 1e6)
+    service.start()
+    while not service.employees.directory.synced:
+        time.sleep(0.01)
+    serve_until_told(service.agi_address[1])
+    service.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The commands an administrator reads calls, users and lines with."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from itgrix_bx.calls.directory import Employee
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.cli import main
+from itgrix_bx.delivery.schedule import due_at
+from sql import Database, Journal, Staff, upgrade
+
+FIELDS = [
+    "id", "linkedid", "direction", "client_number", "did", "line", "extension", "user_id", "started_at", "answered_at",
+    "ended_at", "talk_seconds", "status_code", "state", "portal_call_id", "entity", "recording", "legs", "last_error",
+]  # fmt: skip
+
+
+class Machine:
+    """A configuration, a database, and the program's commands on them."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.config = tmp_path / "config.toml"
+        self.url = f"sqlite:///{tmp_path}/journal.db"
+        self.config.write_text(
+            f'[portal]\nwebhook = "http://127.0.0.1:9/rest/1/hunter2pw/"\n[database]\nurl = "{self.url}"\n'
+            f'[journal]\ndirectory = "{tmp_path}"\n'
+        )
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(self.config), *args])
+
+    def json(self, *args: str) -> Any:
+        result = self.run(*args, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    database = Database(made.url)
+    upgrade(database)
+    staff = Staff(database)
+    staff.replace_users([Employee(1, "Admin"), Employee(11, "Анна", True, "101"), Employee(14, "Old", False, "104")])
+    journal = Journal(database, due_at)
+    own = {"own_channel": True}
+    client = own | {"client_number": "+79161234567", "did": "74950000001", "linkedid": "17.0"}
+    journal.append(
+        [
+            Event("17.1", Kind.INBOUND, 1_700_000_000.0, client | {"client_name": "[red]x\x1b[2J"}),
+            Event("17.1", Kind.REGISTERING, 1_700_000_000.0, {"params": {"USER_ID": 1}}),
+            Event("17.1", Kind.REGISTERED, 1_700_000_000.3, {"portal_call_id": "externalCall.a"}),
+            Event("17.1", Kind.RING, 1_700_000_001.0, {"extensions": ["101"]}),
+            Event("17.1", Kind.ANSWER, 1_700_000_003.0, {"extension": "101"}),
+            Event("17.1", Kind.HANGUP, 1_700_000_010.0, own | {"variables": {"DIALSTATUS": "ANSWER"}}),
+        ]
+    )
+    journal.append([Event("17.2", Kind.INBOUND, 1_700_000_100.0, client | {"client_number": "+79990001122"})])
+    journal.append([Event("17.2", Kind.GAVE_UP, 1_700_000_101.0, {"step": "register", "error": "no right"})])
+    database.close()
+    return made
+
+
+def test_a_listing_is_newest_first_with_the_contracts_fields(machine: Machine) -> None:
+    found = machine.json("calls", "list")
+    assert [call["id"] for call in found] == ["17.2", "17.1"]
+    assert list(found[1]) == FIELDS
+    call = found[1]
+    assert (call["state"], call["extension"], call["user_id"], call["talk_seconds"]) == ("ended", "101", 11, 7)
+    assert (call["status_code"], call["entity"]) == ("200", None)
+    assert call["recording"] == {"path": None, "state": "none"}
+    (leg,) = call["legs"]
+    assert (leg["extension"], leg["talk_seconds"]) == ("101", 7)
+    assert leg["rang_at"] < leg["answered_at"]
+
+
+def test_a_listing_can_be_narrowed(machine: Machine) -> None:
+    assert [c["id"] for c in machine.json("calls", "list", "--number", "8 916 123-45-67")] == ["17.1"]
+    assert [c["id"] for c in machine.json("calls", "list", "--state", "failed")] == ["17.2"]
+    assert [c["id"] for c in machine.json("calls", "list", "--limit", "1")] == ["17.2"]
+    assert len(machine.json("calls", "list", "--limit", "0")) == 2
+    assert machine.json("calls", "list", "--from", "2100-01-01") == []
+    assert len(machine.json("calls", "list", "--to", "2100-01-01")) == 2
+
+
+def test_one_call_is_shown_by_any_of_its_ids_with_every_step(machine: Machine) -> None:
+    for call_id in ("17.1", "externalCall.a", "17.0"):
+        call = machine.json("calls", "show", call_id)
+        assert call["id"] == "17.1"
+    assert [step["step"] for step in call["steps"]][:3] == ["inbound", "registering", "registered"]
+    assert call["talk_source"] == "hooks"
+
+
+def test_what_a_caller_is_called_cannot_paint_the_administrators_screen(machine: Machine) -> None:
+    shown = machine.run("calls", "show", "17.1").output
+    assert "[red]x" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_a_failed_call_says_what_to_do_and_can_be_tried_again(machine: Machine) -> None:
+    (failed,) = machine.json("calls", "list", "--state", "failed")
+    assert "calls retry" in failed["last_error"]
+    assert machine.run("calls", "retry", "--failed").exit_code == 0
+    assert machine.json("calls", "list", "--state", "failed") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("calls", "show", "99.9"), "no call '99.9'"),
+        (("calls", "list", "--from", "yesterday"), "2026-01-31"),
+        (("users", "map", "205", "99"), "no user 99"),
+        (("users", "sync"), "last list stays in use"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_1(machine: Machine, args: tuple[str, ...], says: str) -> None:
+    result = machine.run(*args)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert "hunter2pw" not in result.output
+
+
+def test_wrong_usage_is_exit_code_2(machine: Machine) -> None:
+    assert machine.run("calls", "list", "--state", "lost").exit_code == 2
+    assert machine.run("calls", "retry").exit_code == 2
+
+
+def test_a_database_without_tables_says_how_to_get_them(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    result = machine.run("calls", "list")
+    assert (result.exit_code, "itgrix-bx db upgrade" in result.output) == (1, True)
+    assert machine.run("db", "upgrade").exit_code == 0
+    assert machine.run("db", "check").exit_code == 0
+    assert machine.json("calls", "list") == []
+
+
+def test_users_show_whose_extension_is_used_and_why(machine: Machine) -> None:
+    assert [u["user_id"] for u in machine.json("users", "list")] == [1, 11]
+    assert len(machine.json("users", "list", "--all")) == 3
+    assert machine.run("users", "map", "205", "1").exit_code == 0
+    rows = {u["user_id"]: (u["extension"], u["source"]) for u in machine.json("users", "list")}
+    assert rows == {1: ("205", "map"), 11: ("101", "portal")}
+    assert machine.run("users", "map", "205", "--remove").exit_code == 0
+    assert machine.json("users", "list")[0]["extension"] is None
+
+
+def test_lines_are_mapped_and_listed(machine: Machine) -> None:
+    assert machine.run("lines", "set", "74950000001", "office").exit_code == 0
+    assert machine.json("lines", "list") == [{"did": "74950000001", "line": "office"}]
+
+
+def test_status_counts_what_is_owed(machine: Machine) -> None:
+    found = machine.json("status")
+    assert found["calls"] == {"ended": 1, "failed": 1}
+    assert found["backlog"] == 1
+    assert found["last_failure"] == {"id": "17.2", "error": "no right"}
+    assert found["users_synced_at"] <= time.strftime("%Y-%m-%dT%H:%M:%S") + "z"

@@ -1,0 +1,151 @@
+"""`itgrix-bx serve` as a process: start, health, reload, stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from itgrix_bx.emulator.asterisk import AgiCall
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """The program in a process of its own, with no portal behind it."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.agi, self.web = ("127.0.0.1", free_port()), free_port()
+        self.config = tmp_path / "config.toml"
+        self.directory = tmp_path
+        self.write()
+        self.process: subprocess.Popen[str] | None = None
+
+    def write(self, allow: str = "127.0.0.0/8") -> None:
+        self.config.write_text(
+            f'[portal]\nwebhook = "http://127.0.0.1:{free_port()}/rest/1/hunter2pw/"\n'
+            f'[database]\nurl = "sqlite:///{self.directory}/journal.db"\n[journal]\ndirectory = "{self.directory}"\n'
+            f'[fastagi]\nlisten = "127.0.0.1:{self.agi[1]}"\nallow = ["{allow}"]\n'
+            f'[web]\nlisten = "127.0.0.1:{self.web}"\n[inbound]\ndeadline = 0.3\n'
+        )
+
+    def start(self, *args: str) -> None:
+        command = [sys.executable, "-m", "itgrix_bx", "--config", str(self.config), "serve", *args]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def hook(self, name: str, *args: str) -> dict[str, str]:
+        env = {"agi_uniqueid": args[0], "agi_callerid": "89161234567"}
+        return AgiCall(self.agi, name, args, env=env, timeout_s=5).run()
+
+    def hook_refused(self) -> bool:
+        try:
+            return not self.hook("ring", "17.1", "101")
+        except OSError:
+            return True
+
+    def ready(self) -> dict[str, object]:
+        end = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/healthz", timeout=2) as answer:
+                    return dict(json.load(answer))
+            except OSError:
+                assert time.monotonic() < end, "not healthy in time"
+                time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        assert self.process is not None
+        self.process.send_signal(how)
+        _, err = self.process.communicate(timeout=30)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = Served(tmp_path)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.communicate()
+
+
+def test_it_starts_creates_its_database_answers_hooks_and_stops_cleanly(served: Served) -> None:
+    served.start()
+    health = served.ready()
+    assert health["status"] == "ok"
+    reply = served.hook("inbound", "17.1", "74950000001")
+    assert (reply["B24_RC"], reply["B24_STATE"]) == ("ok", "deferred")
+    code, log = served.stop()
+    assert code == 0
+    assert "79161234567" not in log
+    assert "hunter2pw" not in log
+    assert "Traceback" not in log
+
+
+def test_fastagi_server_py_is_the_agi_part_alone(served: Served) -> None:
+    command = [sys.executable, "fastagi_server.py", "--config", str(served.config)]
+    served.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 20
+    while True:
+        try:
+            assert served.hook("ring", "17.1", "101")["B24_RC"] == "ok"
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{served.web}/healthz", timeout=2)
+    assert served.stop()[0] == 0
+
+
+def test_a_taken_port_is_said_in_one_sentence(served: Served) -> None:
+    with socket.socket() as other:
+        other.bind(served.agi)
+        other.listen()
+        served.start()
+        assert served.process is not None
+        _, err = served.process.communicate(timeout=30)
+    assert served.process.returncode == 1
+    assert "[fastagi] listen" in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_setting_stops_the_start_with_one_sentence(served: Served) -> None:
+    served.write(allow="everybody")
+    served.start()
+    assert served.process is not None
+    _, err = served.process.communicate(timeout=30)
+    assert (served.process.returncode, err.count("\n")) == (1, 1)
+    assert "[fastagi] allow" in err
+
+
+def test_sighup_takes_new_settings_and_keeps_the_old_ones_when_they_are_wrong(served: Served) -> None:
+    served.start()
+    served.ready()
+    assert served.process is not None
+    served.write(allow="everybody")
+    served.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert served.hook("ring", "17.1", "101")["B24_RC"] == "ok"
+    served.write(allow="10.0.0.0/8")
+    served.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while served.hook_refused() is False:
+        assert time.monotonic() < end, "the new setting was not taken"
+        time.sleep(0.05)
+    code, log = served.stop()
+    assert code == 0
+    assert "settings not taken" in log
