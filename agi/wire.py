@@ -93,6 +93,8 @@ def quote(value: object) -> str:
     None is the empty word, True is 1 and False 0 (a dialplan compares numbers), bytes arrive as they are.
     """
     text = value if isinstance(value, str) else _text(value)
+    if text.isalnum():
+        return f'"{text}"'
     # `replace` returns the same object when there is nothing to do, so the common value costs five searches.
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{one_line(escaped)}"'

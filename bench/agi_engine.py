@@ -52,22 +52,21 @@ def compare(servers: dict[str, ServerProcess], concurrency: int, sessions: int, 
 
 
 def _print(name: str, concurrency: int, done: list[Round]) -> None:
-    def median(values: list[float]) -> float:
-        return statistics.median(values)
-
+    median = statistics.median
+    client = median([d.result.client_cpu_s / d.result.seconds for d in done])
     print(
         f"  {name:<10} {concurrency:>3} at once: {median([d.result.per_second for d in done]):7,.0f} sessions/s"
-        f"   p50 {median([d.result.p50_ms for d in done]):6.2f} ms   p95 {median([d.result.p95_ms for d in done]):6.2f} ms"
-        f"   server CPU {median([d.cpu_ms for d in done]):.3f} ms a session"
+        f"   p50 {median([d.result.p50_ms for d in done]):6.2f} ms"
+        f"   p95 {median([d.result.p95_ms for d in done]):6.2f} ms"
+        f"   CPU {median([d.cpu_ms for d in done]):.3f} ms a session (client {client:.0%} of a core)"
     )
 
 
 def burst(server: ServerProcess, calls: int) -> Result:
     """All of `calls` connect in the same instant."""
     result = run(Load(server.address, "inbound", ["{n}"], {}, ANSWERS, calls, calls, commands=5))
-    print(
-        f"  burst of {calls}: {result.complete} served in {result.seconds:.2f} s, the last call waited {result.max_ms:.0f} ms"
-    )
+    served = f"{result.complete} served in {result.seconds:.2f} s"
+    print(f"  burst of {calls}: {served}, the last call waited {result.max_ms:.0f} ms")
     return result
 
 

@@ -53,7 +53,7 @@ class Load:
     """What to send: `sessions` sessions, `concurrency` at a time.
 
     answers: variable -> value for GET VARIABLE (others are unset); every other command succeeds. `commands` is how many
-    commands make a session complete, `last` how its last one must begin; None asks nothing. `first`: `{n}` of the first.
+    commands make a session complete, `last` how its last one must begin; None asks nothing. `{n}` starts at `first`.
     """
 
     address: tuple[str, int]
@@ -71,7 +71,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """`complete` of the sessions, in `seconds`; milliseconds from connect to the server's close."""
+    """`complete` of the sessions, in `seconds`; milliseconds from connect to the server's close.
+
+    `client_cpu_s` near `seconds` says that the client, not the server, was the bottleneck.
+    """
 
     complete: int
     failed: int
@@ -79,6 +82,7 @@ class Result:
     p50_ms: float
     p95_ms: float
     max_ms: float
+    client_cpu_s: float
 
     @property
     def per_second(self) -> float:
@@ -127,7 +131,7 @@ class _Client:
         self._failed = 0
 
     def play(self) -> Result:
-        started = time.perf_counter()
+        started, cpu_before = time.perf_counter(), time.process_time()
         until = started + self._load.timeout_s
         for _ in range(min(self._load.concurrency, self._load.sessions)):
             self._connect()
@@ -135,6 +139,7 @@ class _Client:
             for descriptor, events in self._epoll.poll(1.0):
                 self._serve(self._calls[descriptor], events)
         seconds = time.perf_counter() - started
+        cpu_s = time.process_time() - cpu_before
         self._failed += self._end - self._next + len(self._calls)
         times = sorted(self._times) or [0.0]
         return Result(
@@ -144,6 +149,7 @@ class _Client:
             p50_ms=statistics.median(times) * 1e3,
             p95_ms=times[int(len(times) * 0.95)] * 1e3,
             max_ms=times[-1] * 1e3,
+            client_cpu_s=cpu_s,
         )
 
     def _connect(self) -> None:
