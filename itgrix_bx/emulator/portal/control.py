@@ -1,0 +1,72 @@
+"""The double's own addresses, outside of /rest: its state, its seed, its faults, and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from itgrix_bx.emulator.portal.http import Request, Response
+from itgrix_bx.emulator.portal.page import render
+
+if TYPE_CHECKING:
+    from itgrix_bx.emulator.portal.double import PortalEmulator
+
+# The page shows what strangers typed into a telephone: no script, nothing from elsewhere.
+_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def handle(emulator: PortalEmulator, request: Request) -> Response:
+    """Answer a request that is not for the REST server."""
+    path = request.target.partition("?")[0]
+    if request.method in ("GET", "HEAD"):
+        if path == "/":
+            return Response(200, render(emulator).encode("utf-8", "replace"), "text/html; charset=utf-8", dict(_POLICY))
+        if path == "/_emulator/state":
+            return _json(emulator.dump())
+        return _json({"error": "there is nothing here"}, 404)
+    action = _actions(emulator).get(path)
+    if action is None:
+        return _json({"error": "there is nothing here"}, 404)
+    if request.body and "json" not in request.content_type:
+        # A page of another site can send a form here, but not JSON.
+        return _json({"error": "send JSON with Content-Type: application/json"}, 415)
+    return _act(action, request.body)
+
+
+def _act(action: Callable[[Any], None], body: bytes) -> Response:
+    try:
+        action(json.loads(body) if body.strip() else None)
+    except ValueError as error:
+        return _json({"error": str(error)}, 400)
+    return _json({"ok": True})
+
+
+def _actions(emulator: PortalEmulator) -> dict[str, Callable[[Any], None]]:
+    return {
+        "/_emulator/reset": lambda body: emulator.reset(_object(body) if body is not None else None),
+        "/_emulator/seed": lambda body: emulator.seed(_object(body)),
+        "/_emulator/faults": lambda body: emulator.faults(body),
+        "/_emulator/clock": lambda body: emulator.advance(_seconds(body)),
+    }
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise ValueError("send a JSON object")
+    return body
+
+
+def _seconds(body: Any) -> float:
+    seconds = _object(body).get("advance_s")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ValueError("advance_s must be a number of seconds")
+    return float(seconds)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(status, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
