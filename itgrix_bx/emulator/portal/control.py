@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from itgrix_bx.emulator.portal.http import Request, Response
 from itgrix_bx.emulator.portal.page import render
+from itgrix_bx.emulator.portal.records import sniff
 
 if TYPE_CHECKING:
     from itgrix_bx.emulator.portal.double import PortalEmulator
@@ -28,7 +29,7 @@ def handle(emulator: PortalEmulator, request: Request) -> Response:
             return Response(200, render(emulator).encode("utf-8", "replace"), "text/html; charset=utf-8", dict(_POLICY))
         if path == "/_emulator/state":
             return _json(emulator.dump())
-        return _json({"error": "there is nothing here"}, 404)
+        return _recording(emulator, path.removeprefix("/records/"))
     action = _actions(emulator).get(path)
     if action is None:
         return _json({"error": "there is nothing here"}, 404)
@@ -36,6 +37,15 @@ def handle(emulator: PortalEmulator, request: Request) -> Response:
         # A page of another site can send a form here, but not JSON.
         return _json({"error": "send JSON with Content-Type: application/json"}, 415)
     return _act(action, request.body)
+
+
+def _recording(emulator: PortalEmulator, file_id: str) -> Response:
+    content = emulator.state.contents.get(int(file_id)) if file_id.isdecimal() and len(file_id) < 19 else None
+    if content is None:
+        return _json({"error": "there is nothing here"}, 404)
+    kind = sniff(content)
+    # A recording with a page inside must not run as a page.
+    return Response(200, content, kind if kind.startswith("audio/") else "application/octet-stream", dict(_POLICY))
 
 
 def _act(action: Callable[[Any], None], body: bytes) -> Response:

@@ -18,17 +18,23 @@ class PortalEmulator:
     """A Bitrix24 portal on a local port, as strict as the real one.
 
     `seed` replaces the tables it names of the default portal. `latency`: none, quick, documented, or
-    `{"network_ms": …, "<method>": ms}`. Everything is thread-safe.
+    `{"network_ms": …, "<method>": ms}`. `rate` requests a second and `burst` as on an ordinary plan; rate 0
+    is a self-hosted portal without the limit. Everything is thread-safe.
     """
 
     def __init__(
         self,
         listen: tuple[str, int] = ("127.0.0.1", 0),
         seed: seeds.Seed | None = None,
+        *,
         latency: str | latency.Latency | Mapping[str, Any] = "none",
+        rate: float = 2.0,
+        burst: float = 50.0,
+        operating_limit_s: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
         self._seed: seeds.Seed = seed or {}
+        self._limits = {"rate_per_s": rate, "rate_burst": burst, "operating_limit_s": operating_limit_s}
         self._latency = _latency(latency)
         self.clock = clock or Clock()
         self.state = Store(Settings(), self.clock)
@@ -67,6 +73,7 @@ class PortalEmulator:
     def reset(self, seed: seeds.Seed | None = None) -> None:
         """Forget all, limits and faults too, and begin with the seed. Raises ValueError."""
         planted = dict(seeds.DEFAULT) | dict(self._seed if seed is None else seed)
+        planted["settings"] = self._limits | dict(planted["settings"])
         trial = Store(Settings(), self.clock)
         seeds.plant(trial, planted)
         with self.state.lock:

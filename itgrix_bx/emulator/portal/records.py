@@ -170,6 +170,7 @@ def _keep(store: Store, row: dict[str, Any], name: str, content: bytes, *, repla
             "deleted": False,
         }
     )
+    store.keep_content(number, content)
     row["RECORD_FILE_ID"] = number
     for activity in store.activities:
         if str(activity["id"]) == row["CRM_ACTIVITY_ID"]:

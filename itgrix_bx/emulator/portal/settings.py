@@ -17,7 +17,7 @@ class Settings:
     """Times in seconds. Limits of 0 are off."""
 
     # Requests a second drained and the level refused above; 2 and 50 on ordinary plans, 5 and 250 on Enterprise.
-    rate_per_s: float = 0.0
+    rate_per_s: float = 2.0
     rate_burst: float = 50.0
     # Seconds of one method's work in the window; the code's default is 420, the documents speak of 480.
     operating_limit_s: float = 0.0

@@ -17,6 +17,7 @@ ENTITY_TYPES: tuple[EntityType, ...] = ("CONTACT", "LEAD", "COMPANY", "DEAL")
 # A long run of a load generator must not fill the memory; older requests are only counted.
 KEPT_REQUESTS = 20_000
 KEPT_CARDS = 50_000
+KEPT_RECORD_BYTES = 64 << 20
 
 
 @dataclass
@@ -102,6 +103,8 @@ class Store:
         self.activities: list[dict[str, Any]] = []
         self.files: list[dict[str, Any]] = []
         self.file_names: set[tuple[str, str]] = set()
+        self.contents: dict[int, bytes] = {}
+        self._kept_bytes = 0
         self.cards: deque[dict[str, Any]] = deque(maxlen=KEPT_CARDS)
         self.open_cards: dict[tuple[str, int], float] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
@@ -158,6 +161,13 @@ class Store:
     def statistics_of_external(self, external_id: str) -> list[dict[str, Any]]:
         """Statistics rows by EXTERNAL_CALL_ID."""
         return self._rows_of_external.get(external_id, [])
+
+    def keep_content(self, file_id: int, content: bytes) -> None:
+        """Keep a recording to be listened to; the oldest go when they become too many."""
+        self.contents[file_id] = content
+        self._kept_bytes += len(content)
+        while len(self.contents) > 1 and self._kept_bytes > KEPT_RECORD_BYTES:
+            self._kept_bytes -= len(self.contents.pop(next(iter(self.contents))))
 
     def record_card(self, call_id: str, user_id: int, action: str) -> None:
         """Open or close a call's card on an employee's screen."""
