@@ -37,7 +37,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Asterisk sends its environment at once. Where the kernel can, a connection that stays silent waits this long outside
 # the accept queue and costs no thread.
 _SILENT_S = 2
-_STACK_BYTES = 1 << 20
 _KNOWN_PEERS = 4096
 _SPARE_DESCRIPTORS = 256
 
@@ -182,12 +181,8 @@ class FastAGIServer:
         _allow_descriptors(self._descriptors)
         self._listener = _listening(self._listen, self._backlog)
         self._stopping = False
-        before = threading.stack_size(_STACK_BYTES)
-        try:
-            for thread in self._threads:
-                thread.start()
-        finally:
-            threading.stack_size(before)
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, drain_s: float = 10.0) -> None:
         """Refuse new sessions, let those in hand and in line finish within `drain_s`, then cut the rest."""

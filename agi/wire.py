@@ -245,7 +245,7 @@ def environment(raw: bytes) -> dict[str, str]:
     for line in raw.split(b"\n"):
         key, colon, value = line.partition(b":")
         if colon and key.startswith(b"agi_") and not key.startswith(b"agi_arg_"):
-            found.setdefault(decode(key)[:MAX_VALUE], decode(value)[:MAX_VALUE].strip())
+            found.setdefault(decode(key)[:MAX_VALUE], decode(value.strip())[:MAX_VALUE])
     for number, text in enumerate(_arguments(raw), 1):
         found[f"agi_arg_{number}"] = text
     return found
@@ -266,7 +266,7 @@ def _arguments(raw: bytes) -> list[str]:
     for line in raw[begin:].split(b"\n"):
         if line.startswith(b"agi_arg_"):
             number, _, value = line[8:].partition(b":")
-            found.setdefault(number, decode(value)[:MAX_VALUE].strip())
+            found.setdefault(number, decode(value.strip())[:MAX_VALUE])
     names = (b"%d" % number for number in range(1, len(found) + 1))
     return [found.get(name, "") for name in names]
 
