@@ -88,6 +88,8 @@ class Asterisk:
         self.ended = ""
         self.socket, self.server_end = self._connect(address)
         self.socket.settimeout(DEADLINE_S)
+        # Every piece leaves at once, and is not joined to the next.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread = threading.Thread(target=self._play, daemon=True)
         self._thread.start()
 

@@ -20,7 +20,7 @@ from agi.wire import (
     AGIUnknownError,
     AGIUsageError,
 )
-from tests.agi.peer import OK, Asterisk, environment, talking, words
+from tests.agi.peer import OK, Asterisk, environment, heard_in_pieces, talking, words
 
 
 def value(text: str) -> bytes:
@@ -61,6 +61,20 @@ def test_only_a_line_of_its_own_is_a_hangup(word: str) -> None:
         assert session.get_variable("A") == word
         assert session.get_variable("B") == f"a\n{word}\nb"
         session.verbose("x")
+        assert not session.hung_up
+
+
+def test_words_that_begin_like_a_hangup_are_none() -> None:
+    with heard_in_pieces([environment(), b"HANGUP soon\n" + value("one"), OK]) as session:
+        assert session.get_variable("A") == "one"
+        session.verbose("x")
+        assert not session.hung_up
+
+
+def test_a_value_torn_inside_its_second_line_is_whole() -> None:
+    with heard_in_pieces([environment(), b"200 result=1 (a)\nHAN", b"GUP)\nb", b")\n", value("two")]) as session:
+        assert session.get_variable("A") == "a)\nHANGUP)\nb"
+        assert session.get_variable("B") == "two"
         assert not session.hung_up
 
 
@@ -233,10 +247,11 @@ def test_a_session_past_its_deadline_sends_nothing() -> None:
 
 def test_a_line_asterisk_would_cut_in_two_is_not_sent() -> None:
     with talking(OK, OK) as (session, asterisk):
-        for text in ("x" * 8192, "ж" * 4096, '"' * 4096):
+        around = len('SET VARIABLE "A" ""\n')
+        for text in ("x" * (8192 - around), "ж" * 4096, '"' * 4096):
             with pytest.raises(AGILineTooLongError):
                 session.set_variable("A", text)
-        session.set_variable("A", "x" * (8191 - len('SET VARIABLE "A" ""\n')))
+        session.set_variable("A", "x" * (8191 - around))
         session.verbose("still in step")
         assert [len(command) for command in asterisk.commands] == [8191, len(b'VERBOSE "still in step" 1\n')]
 

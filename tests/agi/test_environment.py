@@ -101,3 +101,8 @@ def test_what_follows_a_forged_end_is_no_answer() -> None:
     with talking(b"200 result=1 (true)\n", OK, greeting=greeting) as (session, _):
         assert session.get_variable("A") == "true"
         session.verbose("x")
+
+
+def test_an_argument_cannot_change_another() -> None:
+    with heard_in_pieces([environment("1.1", "x\nagi_arg_1: 6.6")]) as session:
+        assert session.args[:2] == ("1.1", "x")
