@@ -1,0 +1,252 @@
+"""A real Asterisk 22 in a chroot of its own, on loopback and free ports.
+
+Debian 12 has no Asterisk; Debian unstable has, so it is unpacked beside the system (debootstrap, about a minute, kept
+in a cache) and shares the host's network. Phones and the trunk are told apart by their loopback addresses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
+PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
+_SUITE = "sid"
+_BUILT = "itgrix-bx-complete"
+_START_S = 60
+_NOT_NEEDED = """
+    chan_dahdi chan_iax2 chan_ooh323 chan_skinny chan_mgcp chan_unistim chan_console chan_alsa chan_oss
+    chan_mobile chan_motif res_phoneprov res_pjsip_phoneprov_provider pbx_ael pbx_lua pbx_dundi res_corosync
+    res_config_ldap res_snmp res_xmpp cdr_radius cel_radius cdr_pgsql cel_pgsql res_config_pgsql cdr_tds
+    cel_tds app_voicemail_imap app_voicemail_odbc res_hep res_prometheus res_calendar res_smdi app_festival
+    res_stir_shaken res_pjsip_stir_shaken res_ari res_http_websocket chan_websocket res_aeap res_speech_aeap
+    app_alarmreceiver app_amd app_minivm cdr_adaptive_odbc cdr_odbc cel_odbc res_odbc func_odbc
+    res_config_odbc res_config_mysql app_mysql cdr_mysql
+""".split()  # noqa: SIM905
+
+
+def cache() -> Path:
+    """Where built parts are kept between runs."""
+    return Path(os.environ.get("ITGRIX_BX_TEST_CACHE", Path.home() / ".cache" / "itgrix-bx"))
+
+
+def chroot() -> Path:
+    """The directory with Asterisk installed; built when it is missing. Raises RuntimeError saying what to do."""
+    target = cache() / "asterisk-22"
+    if (target / _BUILT).exists():
+        return target
+    if os.geteuid() != 0:
+        raise RuntimeError("the tests need root to unpack and start Asterisk: run them as root")
+    if shutil.which("debootstrap") is None:
+        _run(["apt-get", "install", "-y", "-qq", "debootstrap"])
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished = target.with_suffix(".building")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    print(f"unpacking Asterisk into {target} (about a minute, once) …", flush=True)
+    packages = "--include=asterisk,asterisk-modules"
+    _run(["debootstrap", "--variant=minbase", packages, _SUITE, str(unfinished), _mirror()])
+    (unfinished / _BUILT).touch()
+    unfinished.rename(target)
+    return target
+
+
+def _mirror() -> str:
+    """The Debian mirror this machine's apt uses."""
+    targets = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True
+    )
+    sites = [site for site in targets.stdout.split() if "security" not in site]
+    if not sites:
+        raise RuntimeError("apt knows no Debian mirror: add one to /etc/apt/sources.list")
+    return sites[0]
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise RuntimeError(
+            f"{' '.join(command[:2])} failed; run it by hand. It said: {(done.stdout + done.stderr)[-800:]}"
+        )
+
+
+@dataclass
+class Site:
+    """What the Asterisk of a test is to have."""
+
+    phones: list[str]
+    queues: dict[str, list[str]]
+    dialplan: str
+    agi_port: int
+    voicemail: list[str] = field(default_factory=list)
+
+
+class Asterisk:
+    """A running Asterisk. `sip` is where phones and trunk send; `monitor` the recordings as the host sees them."""
+
+    asterisk_monitor: str
+
+    def __init__(self, name: str, site: Site) -> None:
+        self.root = chroot()
+        self.name = name
+        self.sip = (PHONES, _free_udp_port())
+        self.trunk = (TRUNK, _free_udp_port(TRUNK))
+        self.etc = self.root / "etc" / name
+        self.spool = self.root / "var/spool" / name
+        self.log = self.root / "var/log" / name / "full"
+        self.monitor = self.spool / "monitor"
+        self.asterisk_monitor = f"/var/spool/{name}/monitor"
+        self._site = site
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Configure and run; returns when phones can register."""
+        _mount(self.root)
+        for path in (self.etc, self.monitor, self.log.parent, self.root / "run" / self.name, self._lib()):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+        self._configure()
+        command = ["chroot", str(self.root), "/usr/sbin/asterisk", "-C", f"/etc/{self.name}/asterisk.conf", "-f", "-n"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + _START_S
+        while "fully booted" not in self.cli("core waitfullybooted"):
+            if time.monotonic() > end:
+                raise RuntimeError(f"Asterisk did not start; {self.log} says why")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        self.cli("core stop now")
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+            self._process.kill()
+            self._process.wait()
+
+    def cli(self, command: str) -> str:
+        """What `asterisk -rx` prints; empty while it cannot be reached."""
+        full = ["chroot", str(self.root), "/usr/sbin/asterisk", "-C", f"/etc/{self.name}/asterisk.conf", "-rx", command]
+        return subprocess.run(full, capture_output=True, text=True, check=False, errors="replace").stdout
+
+    def channels(self) -> int:
+        """Channels that exist now."""
+        found = re.search(r"(\d+) active channel", self.cli("core show channels count"))
+        return int(found.group(1)) if found else -1
+
+    # --- configuration ---------------------------------------------------------------------------
+
+    def _lib(self) -> Path:
+        return self.root / "var/lib" / self.name
+
+    def _configure(self) -> None:
+        for directory in ("sounds", "moh", "documentation"):
+            (self._lib() / directory).symlink_to(f"/usr/share/asterisk/{directory}")
+        files = {
+            "asterisk.conf": self._main(),
+            "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload = {m}.so\n" for m in _NOT_NEEDED),
+            "logger.conf": "[general]\ndateformat=%s.%3q\n[logfiles]\nfull => notice,warning,error,verbose(4)\n",
+            "manager.conf": "[general]\nenabled=no\n",
+            "http.conf": "[general]\nenabled=no\n",
+            "pjsip.conf": self._pjsip(),
+            "rtp.conf": f"[general]\nrtpstart={self.sip[1] % 20000 + 20000}\nrtpend={self.sip[1] % 20000 + 20800}\n",
+            "queues.conf": self._queues(),
+            "voicemail.conf": "[general]\nformat=wav\nminsecs=0\n[default]\n"
+            + "".join(f"{box} => 1234,Box {box}\n" for box in self._site.voicemail),
+            "features.conf": "[general]\ntransferdigittimeout=3\n[featuremap]\nblindxfer => ##\natxfer => *2\n",
+            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n",
+            "indications.conf": "[general]\ncountry=us\n[us]\nringcadence=2000,4000\ndial=350+440\nbusy=480+620/500,0/500\n"
+            "ring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
+            "extensions.conf": self._site.dialplan,
+            "itgrix-bx.conf": self._library(),
+        }
+        for empty in [
+            "confbridge",
+            "acl",
+            "ccss",
+            "udptl",
+            "stasis",
+            "pjproject",
+            "dsp",
+            "codecs",
+            "cli",
+            "extconfig",
+            "cel",
+            "musiconhold",
+            "sorcery",
+        ]:
+            files.setdefault(f"{empty}.conf", "")
+        for name, text in files.items():
+            (self.etc / name).write_text(text, encoding="utf-8")
+
+    def _library(self) -> str:
+        """The shipped subroutines, only the server's port changed."""
+        shipped = (EXAMPLES / "plain-asterisk/itgrix-bx.conf").read_text(encoding="utf-8")
+        assert shipped.count("agi://127.0.0.1:4575") == 1
+        return shipped.replace("agi://127.0.0.1:4575", f"agi://127.0.0.1:{self._site.agi_port}")
+
+    def _main(self) -> str:
+        n = self.name
+        return (
+            f"[directories]\nastetcdir => /etc/{n}\nastmoddir => {self._modules()}\nastvarlibdir => /var/lib/{n}\n"
+            f"astdbdir => /var/lib/{n}\nastkeydir => /var/lib/{n}\nastdatadir => /usr/share/asterisk\n"
+            f"astagidir => /usr/share/asterisk/agi-bin\nastspooldir => /var/spool/{n}\nastrundir => /run/{n}\n"
+            f"astlogdir => /var/log/{n}\n[options]\nverbose = 4\n"
+        )
+
+    def _modules(self) -> str:
+        found = next(self.root.glob("usr/lib/*/asterisk/modules"))
+        return f"/{found.relative_to(self.root)}"
+
+    def _pjsip(self) -> str:
+        phone = "disallow=all\nallow=ulaw\ndirect_media=no\nrtp_symmetric=yes\ndtmf_mode=info\n"
+        parts = [
+            f"[udp]\ntype=transport\nprotocol=udp\nbind={self.sip[0]}:{self.sip[1]}\n",
+            f"[phone](!)\ntype=endpoint\ncontext=from-internal\n{phone}",
+            "[aor](!)\ntype=aor\nmax_contacts=2\nremove_existing=yes\n",
+            f"[trunk]\ntype=endpoint\ncontext=from-trunk\naors=trunk\n{phone}",
+            f"[trunk]\ntype=aor\ncontact=sip:{self.trunk[0]}:{self.trunk[1]}\n",
+            f"[trunk]\ntype=identify\nendpoint=trunk\nmatch={self.trunk[0]}\n",
+        ]
+        parts += [f"[{e}](phone)\naors={e}\ncallerid=Phone {e} <{e}>\n[{e}](aor)\n" for e in self._site.phones]
+        return "".join(parts)
+
+    def _queues(self) -> str:
+        queues = "[general]\npersistentmembers=no\n"
+        for name, members in self._site.queues.items():
+            queues += f"[{name}]\nstrategy=ringall\ntimeout=15\nretry=1\njoinempty=yes\nsetinterfacevar=yes\n"
+            queues += "".join(f"member => PJSIP/{member}\n" for member in members)
+        return queues
+
+
+@contextlib.contextmanager
+def running(site: Site) -> Iterator[Asterisk]:
+    """An Asterisk of its own for the length of a `with`."""
+    asterisk = Asterisk(Path(tempfile.mktemp(prefix="ibx", dir="")).name, site)
+    try:
+        asterisk.start()
+        yield asterisk
+    finally:
+        asterisk.stop()
+        for path in (asterisk.etc, asterisk.spool, asterisk.log.parent, asterisk.root / "run" / asterisk.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _mount(root: Path) -> None:
+    for name in ("proc", "dev"):
+        if not os.path.ismount(root / name):
+            _run(["mount", "--bind", f"/{name}", str(root / name)])
+
+
+def _free_udp_port(host: str = PHONES) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,105 @@
+"""The test site: every scenario has its own number, extensions and client, so that ten run at once.
+
+Scenario 7 has the extensions 1071, 1072, 1073, the client +79160000007 and, for each way to treat a call, a DID.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.real.asterisk import Site
+
+SCENARIOS = 40
+ONE, GROUP, QUEUE, MENU, RESPONSIBLE = "1", "2", "3", "4", "5"
+RING_S = 6
+
+
+def extension(scenario: int, which: int) -> str:
+    return f"1{scenario:02}{which}"
+
+
+def user(scenario: int, which: int) -> int:
+    return 1000 + scenario * 10 + which
+
+
+def client(scenario: int) -> str:
+    return f"+7916{scenario:07}"
+
+
+def did(kind: str, scenario: int) -> str:
+    return f"7495{kind}{scenario:02}0000"
+
+
+def seed() -> dict[str, Any]:
+    """The portal's users, and a contact whose manager is the first extension of scenarios 20 and later."""
+    people = [
+        {"id": user(n, k), "name": f"Manager {extension(n, k)}", "active": True, "extension": extension(n, k)}
+        for n in range(SCENARIOS)
+        for k in (1, 2, 3)
+    ]
+    known = [
+        {"id": 5000 + n, "name": f"Client {n}", "phones": [client(n)], "responsible": user(n, 1)}
+        for n in range(20, SCENARIOS)
+    ]
+    return {"users": [{"id": 1, "name": "Admin", "active": True, "extension": ""}, *people], "contacts": known}
+
+
+def site(agi_port: int) -> Site:
+    return Site(
+        phones=[extension(n, k) for n in range(SCENARIOS) for k in (1, 2, 3)],
+        queues={f"q{n:02}": [extension(n, 1), extension(n, 2)] for n in range(SCENARIOS)},
+        dialplan=_DIALPLAN.replace("RING_S", str(RING_S)),
+        agi_port=agi_port,
+    )
+
+
+# The site's part; the subroutines b24-* are the shipped file. ${EXTEN:5:2} is the scenario.
+_DIALPLAN = """
+[general]
+static=yes
+#include "itgrix-bx.conf"
+[globals]
+TRANSFER_CONTEXT=from-internal
+
+[from-trunk]
+exten => _[+0-9]!,1,Gosub(b24-in,s,1(${FILTER(0-9+,${EXTEN})}))
+ same => n,NoOp(AFTER inbound rc=${B24_RC} state=${B24_STATE} route=${B24_ROUTE})
+ same => n,MixMonitor(${STRFTIME(${EPOCH},,%Y/%m/%d)}/in-${B24_DID}-${FILTER(0-9+,${CALLERID(num)})}-${UNIQUEID}.wav,b)
+ same => n,GotoIf($["${B24_DID:4:1}"!="5"]?normal)
+ same => n,Gosub(b24-responsible,s,1(PJSIP/))
+ same => n(normal),Goto(did,${B24_DID},1)
+
+[did]
+exten => _74951XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}1))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}1,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _74952XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}1-1${EXTEN:5:2}2))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}1&PJSIP/1${EXTEN:5:2}2,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _74953XX0000,1,Answer()
+ same => n,GotoIf($[${VERSION(ASTERISK_VERSION_NUM)} >= 210000]?new)
+ same => n,Queue(q${EXTEN:5:2},tTb(b24-agent^s^1),,,20,,,b24-answer)
+ same => n,Hangup()
+ same => n(new),Queue(q${EXTEN:5:2},tTb(b24-agent^s^1),,,20,,b24-answer)
+ same => n,Hangup()
+exten => _74954XX0000,1,Answer()
+ same => n,Set(MENU=${EXTEN:5:2})
+ same => n,Goto(menu,s,1)
+exten => _74955XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}2-1${EXTEN:5:2}3))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}2&PJSIP/1${EXTEN:5:2}3,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+
+[menu]
+exten => s,1,WaitExten(10)
+exten => 1,1,Goto(did,74951${MENU}0000,1)
+
+[from-internal]
+exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))
+ same => n,Dial(PJSIP/${EXTEN},RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _8XXXXXXXXXX,1,Gosub(b24-out,s,1(${EXTEN},${CALLERID(num)}))
+ same => n,NoOp(AFTER outbound rc=${B24_RC} state=${B24_STATE})
+ same => n,MixMonitor(${STRFTIME(${EPOCH},,%Y/%m/%d)}/out-${EXTEN}-${FILTER(0-9+,${CALLERID(num)})}-${UNIQUEID}.wav,b)
+ same => n,Dial(PJSIP/${EXTEN}@trunk,20,TU(b24-client-answered))
+ same => n,Hangup(${HANGUPCAUSE})
+"""
