@@ -76,9 +76,6 @@ _LONG = (
 # Here -1 speaks of another channel, not of the end of this one.
 _ABOUT_A_CHANNEL = frozenset({"CHANNEL STATUS", "HANGUP"})
 
-
-_ENDED = AGISIGPIPEHangup("the session is closed")
-
 # Hooks ask for a few dozen variables by constant names.
 _GETS: dict[str, bytes] = {}
 _GETS_KEPT = 256
@@ -168,7 +165,7 @@ class Session(AGI):
 
     def close(self) -> None:
         """End the session: Asterisk reads an orderly end after the last answer and goes on in the dialplan."""
-        self._lost = self._lost or _ENDED
+        self._lost = self._lost or AGISIGPIPEHangup("the session is closed")
         with contextlib.suppress(OSError):
             # Unread bytes (a HANGUP of this instant) would turn the orderly end into a reset.
             if self.connection.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING:
