@@ -13,7 +13,7 @@ from itgrix_bx.emulator.portal.double import PortalEmulator
 
 def run(listen: str, latency: str = "none", seed_path: str | None = None) -> None:
     """Serve on `host:port` until SIGINT or SIGTERM. Raises ValueError with a sentence, OSError."""
-    emulator = PortalEmulator(_address(listen), _read_seed(seed_path), latency)
+    emulator = PortalEmulator(_address(listen), _read_seed(seed_path), latency=latency)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
