@@ -74,6 +74,7 @@ class Call:
     failed_step: str = ""
     last_error: str = ""
     retry_at: float | None = None
+    version: int = 0  # how many events it is made of: of two pictures of one call the higher is the newer
 
     @property
     def over(self) -> bool:
@@ -119,7 +120,7 @@ class Call:
 def fold(events: Iterable[Event]) -> Call:
     """The call that `events` (any order, repeats allowed, at least one, all of one call) describe."""
     ordered = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.at)
-    call = Call(call_id=ordered[0].call_id, started_at=ordered[0].at)
+    call = Call(call_id=ordered[0].call_id, started_at=ordered[0].at, version=len(ordered))
     hooks = [e for e in ordered if e.kind in HOOK_KINDS]
     _identify(call, hooks)
     hangups = [e for e in hooks if e.kind is Kind.HANGUP]

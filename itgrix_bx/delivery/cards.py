@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 from bx24client import Bitrix24, BitrixError, telephony
@@ -18,6 +19,7 @@ from itgrix_bx.calls.directory import Directory
 log = logging.getLogger("itgrix_bx.cards")
 
 _GATHER_S = 0.1
+_REMEMBERED = 10_000
 
 
 def wanted(call: Call, directory: Directory) -> frozenset[int]:
@@ -43,6 +45,7 @@ class Cards:
         self._directory = directory
         self._shown: dict[str, frozenset[int]] = {}
         self._changed: dict[str, Call] = {}
+        self._versions: OrderedDict[str, float] = OrderedDict()
         self._wake = threading.Condition()
         self._sending = threading.Lock()
         self._stopping = False
@@ -57,16 +60,29 @@ class Cards:
             self._wake.notify()
 
     def follow(self, call: Call) -> None:
-        """`call` changed: look soon whether the screens must."""
-        if call.portal_call_id and not call.over:
-            with self._wake:
+        """`call` changed: look soon whether the screens must.
+
+        Threads tell of their writes in any order, so an older picture of a call never replaces a newer one.
+        """
+        if not call.portal_call_id or call.over:
+            return
+        with self._wake:
+            if self._versions.get(call.call_id, 0) < call.version:
+                self._remember(call.call_id, call.version)
                 self._changed[call.call_id] = call
                 self._wake.notify()
+
+    def _remember(self, call_id: str, version: float) -> None:
+        self._versions[call_id] = version
+        self._versions.move_to_end(call_id)
+        if len(self._versions) > _REMEMBERED:
+            self._versions.popitem(last=False)
 
     def close(self, call: Call, finisher: int) -> list[int]:
         """The users whose card is still open at the end, except the finisher's, which finish takes itself."""
         with self._wake:
             self._changed.pop(call.call_id, None)
+            self._remember(call.call_id, float("inf"))  # nobody shows the card of a call that has ended
         with self._sending:  # a show that is on its way must not land after the hide
             shown = self._shown.pop(call.call_id, None)
         if shown is None:  # not by this process: whoever rang may have one

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from itgrix_bx.emulator.asterisk import AgiCall
-from itgrix_bx.emulator.portal import PortalEmulator
 
 from itgrix_bx.calls.call import Call
 from itgrix_bx.config import Settings, from_tables
+from itgrix_bx.emulator.asterisk import AgiCall
+from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.report import summary
 from itgrix_bx.service import Service
 
