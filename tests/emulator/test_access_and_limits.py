@@ -80,6 +80,15 @@ def test_the_51st_request_at_once_is_refused_with_503_and_time_frees_places(api:
     assert [api.post(SEARCH, KNOWN).status_code for _ in range(3)] == [200, 200, 503]
 
 
+def test_a_long_silence_saves_up_nothing_and_addresses_are_counted_apart(api: Any) -> None:
+    api.emulator.clock.freeze()
+    api.settings(rate_per_s=2, rate_burst=3)
+    api.post("profile")
+    api.emulator.advance(1000)
+    assert [api.post("profile").status_code for _ in range(5)] == [200, 200, 200, 503, 503]
+    assert api.emulator.portal.requests.admits("192.0.2.1")
+
+
 def test_the_limit_comes_before_everything_else_and_a_batch_is_one_request(api: Any) -> None:
     api.emulator.clock.freeze()
     api.settings(rate_per_s=1, rate_burst=1)
@@ -125,9 +134,7 @@ def test_working_time_is_told_where_it_is_limited(api: Any) -> None:
 
 
 @pytest.mark.parametrize(("billing", "of_batch", "of_search"), [("method", 0.0, 6.0), ("batch", 9.0, 0.0)])
-def test_a_batch_is_billed_to_its_methods_or_whole(
-    api: Any, billing: str, of_batch: float, of_search: float
-) -> None:
+def test_a_batch_is_billed_to_its_methods_or_whole(api: Any, billing: str, of_batch: float, of_search: float) -> None:
     costs = {SEARCH.lower(): 3, "batch": 9}
     api.settings(operating_limit_s=100, operating_billing=billing, operating_cost_s=costs)
     api.batch([f"{SEARCH}?PHONE_NUMBER=1"] * 2)

@@ -23,6 +23,8 @@ def test_a_failed_dependency_hands_over_the_whole_map_of_results(api: Any) -> No
     errors = result["result_error"]
     assert errors["reg"] == {"error": "", "error_description": "User is not found or is not active"}
     assert errors["fin"] == {"error": "INVALID_ARGUMENT", "error_description": "CALL_ID must be a string"}
+    asked = next(row["params"] for row in api.state()["requests"] if row["method"].endswith(".finish"))
+    assert list(asked["CALL_ID"]) == ["who"]
 
 
 @pytest.mark.parametrize(("halt", "ran"), [(1, False), ("false", False), (0, True), ("0", True), ("", True)])
@@ -40,7 +42,7 @@ def test_a_list_of_commands_answers_as_a_list_until_one_fails(api: Any) -> None:
 
 
 def test_all_empty_parts_are_lists(api: Any) -> None:
-    empty = {name: [] for name in ("result", "result_error", "result_total", "result_next", "result_time")}
+    empty: dict[str, list[Any]] = {name: [] for name in ("result", "result_error", "result_total", "result_next", "result_time")}
     assert api.batch({}) == empty
     assert api.batch([{"method": "profile", "params": {}}]) == empty  # objects are skipped silently
 

@@ -48,6 +48,11 @@ def test_the_search_tells_the_managers_extension_and_workday(api: Any) -> None:
     assert entity["ASSIGNED_BY"]["USER_PHONE_INNER"] == "101"
 
 
+def test_a_closed_lead_is_no_longer_found(api: Any) -> None:
+    api.control("seed", {"leads": [{"id": 5, "name": "Лид", "phones": ["+79160000001"], "active": False}]})
+    assert api.ok(SEARCH, PHONE_NUMBER="+79160000001") == []
+
+
 def test_nobody_is_found_by_a_stranger_or_a_number_without_country(api: Any) -> None:
     assert api.ok(SEARCH, PHONE_NUMBER="+79990000000") == []
     assert api.ok(SEARCH, PHONE_NUMBER="9161234567") == []

@@ -107,8 +107,8 @@ def test_a_slow_answer_is_the_true_one(api: Any) -> None:
 
 
 def test_rules_are_used_up_skipped_and_cleared(api: Any) -> None:
-    api.faults({"method": "profile", "kind": "limit", "skip": 1, "times": 1})
-    assert [api.post("profile").status_code for _ in range(3)] == [200, 503, 200]
+    api.faults({"method": "profile", "kind": "limit", "skip": 3, "times": 1})
+    assert [api.post("profile").status_code for _ in range(5)] == [200, 200, 200, 503, 200]
     api.faults({"method": "*", "kind": "limit", "times": -1})
     assert [api.post("profile").status_code for _ in range(3)] == [503] * 3
     api.faults()

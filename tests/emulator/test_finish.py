@@ -77,6 +77,13 @@ def test_a_poisoned_finish_leaves_one_more_activity_every_time(
         assert (len(state["activities"]), len(state["statistics"]), len(state["calls"])) == (times, 0, 1)
 
 
+def test_cost_and_vote_are_kept(api: Any) -> None:
+    call_id = api.register()
+    answer = api.ok(FINISH, CALL_ID=call_id, USER_ID=11, COST="1.5", COST_CURRENCY="RUB", VOTE=5)
+    assert (answer["COST"], answer["COST_CURRENCY"], answer["CALL_VOTE"]) == (1.5, "RUB", 5)
+    assert api.state()["statistics"][0]["COST"] == "1.5000"
+
+
 def test_a_reason_of_just_the_width_passes(api: Any) -> None:
     call_id = api.register()
     assert api.ok(FINISH, CALL_ID=call_id, USER_ID=11, FAILED_REASON="ы" * 255)["CALL_FAILED_REASON"] == "ы" * 255

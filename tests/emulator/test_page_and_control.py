@@ -178,9 +178,7 @@ def test_the_program_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> No
     [("nowhere", None, "listen must be host:port"), ("127.0.0.1:0", "missing.json", "cannot be read"),
      ("127.0.0.1:0", "wrong.json", "is no JSON"), ("127.0.0.1:0", "list.json", "must hold a JSON object")],
 )  # fmt: skip
-def test_the_program_refuses_what_it_cannot_serve(
-    tmp_path: Path, listen: str, seed: str | None, sentence: str
-) -> None:
+def test_the_program_refuses_what_it_cannot_serve(tmp_path: Path, listen: str, seed: str | None, sentence: str) -> None:
     from itgrix_bx.emulator.portal import run
 
     (tmp_path / "wrong.json").write_text("{", "utf-8")

@@ -82,6 +82,11 @@ def test_empty_entity_parameters_bind_a_bogus_client_and_stop_the_search(api: An
     assert (answer["CRM_ENTITY_TYPE"], answer["CRM_ENTITY_ID"]) == ("", 0)
 
 
+def test_a_call_bound_to_a_bogus_client_has_no_activity_in_the_end(api: Any) -> None:
+    call_id = api.register(CRM_ENTITY_TYPE="", CRM_ENTITY_ID="")
+    assert "ERRORS" in api.ok(FINISH, CALL_ID=call_id, USER_ID=11, DURATION=5)
+
+
 def test_letters_are_stripped_and_nothing_else_is_made_equal(api: Any) -> None:
     api.register(PHONE_NUMBER="tel: +7 (916) 123-45-67")
     api.register(PHONE_NUMBER="79161234567")

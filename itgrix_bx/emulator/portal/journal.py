@@ -40,7 +40,12 @@ class Journal:
         return Entry(self._store.clock.now(), time.perf_counter(), batch_id)
 
     def end(
-        self, entry: Entry, method: str, params: Params, status: int = 200, error: RestError | None = None,
+        self,
+        entry: Entry,
+        method: str,
+        params: Params,
+        status: int = 200,
+        error: RestError | None = None,
         fault: str | None = None,
     ) -> None:
         """Note the outcome. A second call for one entry changes its record: the answer was spoilt after the work."""

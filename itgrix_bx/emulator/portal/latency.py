@@ -31,12 +31,26 @@ def _model(network_ms: float, other_ms: float, **steps_ms: float) -> Latency:
 MODELS: Final = {
     "none": Latency(),
     "quick": _model(
-        40, 20, search=60, register=180, finish=350, attach_content=250, attach_url=250,
-        attach_first_step=60, upload=250,
+        40,
+        20,
+        search=60,
+        register=180,
+        finish=350,
+        attach_content=250,
+        attach_url=250,
+        attach_first_step=60,
+        upload=250,
     ),
     "documented": _model(
-        40, 100, search=200, register=1100, finish=1500, attach_content=2400, attach_url=2400,
-        attach_first_step=380, upload=400,
+        40,
+        100,
+        search=200,
+        register=1100,
+        finish=1500,
+        attach_content=2400,
+        attach_url=2400,
+        attach_first_step=380,
+        upload=400,
     ),
 }
 

@@ -28,8 +28,10 @@ def render(emulator: PortalEmulator) -> str:
         state=state,
         statistics=[_finished(row, state, names) for row in _last(state["statistics"])],
         calls=[_live(call, names, offset_min) for call in _last(state["calls"])],
-        cards=[card | {"who": names.get(card["user_id"], ""), "time": _clock(card["at"], offset_min)}
-               for card in _last(state["cards"])],
+        cards=[
+            card | {"who": names.get(card["user_id"], ""), "time": _clock(card["at"], offset_min)}
+            for card in _last(state["cards"])
+        ],
         requests=[request | {"time": _clock(request["at"], offset_min)} for request in _last(state["requests"])],
         clients=[client for table in _ENTITY_TABLES.values() for client in _last(state[table])],
         names=names,

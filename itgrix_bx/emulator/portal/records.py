@@ -172,17 +172,16 @@ def _keep(store: Store, row: dict[str, Any], name: str, content: bytes, *, repla
     )
     store.keep_content(number, content)
     row["RECORD_FILE_ID"] = number
-    for activity in store.activities:
-        if str(activity["id"]) == row["CRM_ACTIVITY_ID"]:
-            activity["files"] = [number]
+    if row["CRM_ACTIVITY_ID"]:
+        # Ids count from 1 without gaps: no scan, the table may be long.
+        store.activities[int(row["CRM_ACTIVITY_ID"]) - 1]["files"] = [number]
     return number
 
 
 def _remove(store: Store, file_id: int) -> None:
-    for file in store.files:
-        if file["id"] == file_id:
-            file["deleted"] = True
-            store.file_names.discard((file["month"], file["name"].casefold()))
+    file = store.files[file_id - 1]
+    file["deleted"] = True
+    store.file_names.discard((file["month"], file["name"].casefold()))
 
 
 def _extension(name: str) -> str:
