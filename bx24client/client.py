@@ -100,9 +100,7 @@ class Bitrix24:
         """
         return self.answer(command, timeout_s=timeout_s, lane=lane).value
 
-    def answer(
-        self, command: Command[T], *, timeout_s: float | None = None, lane: str = "outcome"
-    ) -> Answer[T]:
+    def answer(self, command: Command[T], *, timeout_s: float | None = None, lane: str = "outcome") -> Answer[T]:
         """Like execute(), with the total and the next page that list methods give."""
         body = command.body()
 

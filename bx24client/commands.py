@@ -15,9 +15,7 @@ T = TypeVar("T")
 MAX_COMMANDS = 50
 FORBIDDEN_IN_BATCH = frozenset({"batch", "upload", "download"})
 # The server reads these itself; `token` alone turns a call into a check of a signed link.
-RESERVED_NAMES = frozenset(
-    {"auth", "access_token", "auth_connector", "ap", "aplogin", "sessid", "state", "token"}
-)
+RESERVED_NAMES = frozenset({"auth", "access_token", "auth_connector", "ap", "aplogin", "sessid", "state", "token"})
 _METHOD = re.compile(r"[A-Za-z0-9_.]{1,100}")
 _KEY = re.compile(r"[A-Za-z0-9_]{1,64}")
 

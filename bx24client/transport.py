@@ -169,15 +169,18 @@ class Transport:
         raise failure
 
     def _exchange(self, url: str, body: Body, exchange: _Exchange) -> tuple[Reply, str | None]:
-        with _opened(body) as data, self._session.post(
-            url,
-            data=data,
-            headers={"Content-Type": body.content_type},
-            timeout=(exchange.timeouts.connect, exchange.timeouts.read),
-            allow_redirects=False,
-            stream=True,
-            verify=self._verify,
-        ) as response:
+        with (
+            _opened(body) as data,
+            self._session.post(
+                url,
+                data=data,
+                headers={"Content-Type": body.content_type},
+                timeout=(exchange.timeouts.connect, exchange.timeouts.read),
+                allow_redirects=False,
+                stream=True,
+                verify=self._verify,
+            ) as response,
+        ):
             content = self._read(response.raw, response.status_code)
         location = response.headers.get("Location") if response.status_code in _MOVED else None
         content_type = response.headers.get("Content-Type", "")

@@ -38,8 +38,8 @@ class Multipart:
         if not self._size:
             raise FileRefused(description="the recording is empty")
         self._head = (
-            f"--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; "
-            f"filename=\"{check_filename(filename)}\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; '
+            f'filename="{check_filename(filename)}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self.content_type = f"multipart/form-data; boundary={boundary}"

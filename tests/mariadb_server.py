@@ -67,8 +67,8 @@ def server() -> Iterator[Server]:
     _install()
     directory = Path(tempfile.mkdtemp(prefix="itgrix-bx-mariadb-"))
     installed = subprocess.run(
-        ["mariadb-install-db", "--no-defaults", f"--datadir={directory}/data", "--auth-root-authentication-method=normal",
-         "--user=root", "--skip-test-db"],
+        ["mariadb-install-db", "--no-defaults", f"--datadir={directory}/data",
+         "--auth-root-authentication-method=normal", "--user=root", "--skip-test-db"],
         capture_output=True, check=False,
     )  # fmt: skip
     if installed.returncode:

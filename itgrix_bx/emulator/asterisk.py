@@ -144,10 +144,14 @@ class AgiCall:
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened in a played call: seconds from its start, what, and what the server set."""
+    """Something that happened in a played call: when (unix seconds), what and who, and what the server set.
+
+    `what`: calls | rings | answers | hangs_up | gives_up.
+    """
 
     at: float
     what: str
+    who: str
     told: dict[str, str] = field(default_factory=dict)
     took_ms: float = 0.0
 
@@ -194,10 +198,10 @@ class AsteriskDouble:
         played = self._new(title)
         env = {"agi_callerid": caller, "agi_calleridname": name or "unknown", "agi_dnid": did}
         started = time.time()
-        told = self._hook(played, f"{caller} calls {did}", "inbound", [played.call_id, did], env)
+        told = self._hook(played, "calls", f"{caller} → {did}", "inbound", [played.call_id, did], env)
         played.route = told.get("B24_ROUTE", "")
         ringing = [played.route] if played.route else list(group)
-        self._hook(played, f"rings {', '.join(ringing)}", "ring", [played.call_id, "-".join(ringing)], env)
+        self._hook(played, "rings", ", ".join(ringing), "ring", [played.call_id, "-".join(ringing)], env)
         time.sleep(ring_s)
         talker = played.route if answered_by == "route" else answered_by
         variables = {"CDR(start,u)": f"{started:.6f}", "CHANNEL(linkedid)": played.call_id}
@@ -205,13 +209,13 @@ class AsteriskDouble:
             variables |= self._conversation(played, talker, talk_s)
         else:
             variables |= {"DIALSTATUS": "CANCEL", "HANGUPCAUSE": "127", "CONNECTEDLINE(num)": ringing[-1]}
-        what = "hangs up" if talker else "gives up"
-        self._hook(played, f"the client {what}", "hangup", [played.call_id, "in"], env, variables)
+        what = "hangs_up" if talker else "gives_up"
+        self._hook(played, what, caller, "hangup", [played.call_id, "in"], env, variables)
         return played
 
     def _conversation(self, played: Played, talker: str, talk_s: float) -> dict[str, str]:
         leg = {"agi_uniqueid": f"{played.call_id}9", "agi_channel": f"PJSIP/{talker}-00000002"}
-        self._hook(played, f"{talker} answers", "answer", [played.call_id, talker], leg)
+        self._hook(played, "answers", talker, "answer", [played.call_id, talker], leg)
         began = time.time()
         name = f"{time.strftime('%Y/%m/%d')}/in-{played.call_id}.wav"
         time.sleep(talk_s)
@@ -233,6 +237,7 @@ class AsteriskDouble:
         self,
         played: Played,
         what: str,
+        who: str,
         hook: str,
         args: list[str],
         env: Mapping[str, str],
@@ -242,7 +247,7 @@ class AsteriskDouble:
         around = {"agi_uniqueid": played.call_id} | dict(env)
         told = AgiCall(self._address, hook, args, env=around, variables=variables).run()
         took = (time.monotonic() - began) * 1000
-        moment = Moment(time.time(), what, told, took)
+        moment = Moment(time.time(), what, who, told, took)
         played.moments.append(moment)
         self._watch(played, moment)
         return told
@@ -251,7 +256,7 @@ class AsteriskDouble:
 def _tone(path: Path, seconds: float) -> Path:
     """A telephone-quality WAV with something to hear."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    period = [int(6000 * (1 if n % 20 < 10 else -1)) for n in range(20)]
+    period = [(6000 * (1 if n % 20 < 10 else -1)) for n in range(20)]
     frames = b"".join(sample.to_bytes(2, "little", signed=True) for sample in period)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

@@ -30,7 +30,8 @@ class WebServer:
 
     def __init__(self, listen: tuple[str, int], app: Flask) -> None:
         self._server = create_server(app, host=listen[0], port=listen[1], threads=4, ident="itgrix-bx")
-        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -40,4 +41,14 @@ class WebServer:
         self._thread.start()
 
     def stop(self) -> None:
+        self._stopping = True
         self._server.close()
+        if self._thread.ident is not None:
+            self._thread.join(5)
+
+    def _serve(self) -> None:
+        try:
+            self._server.run()
+        except OSError:  # its sockets were closed under it, which is how waitress is stopped from outside
+            if not self._stopping:
+                raise

@@ -79,17 +79,13 @@ def test_a_missing_answer_before_a_halt_is_lost_too(portal: ScriptedPortal, clie
     assert [type(result.error(key)) for key in ("k0", "k2")] == [AnswerLost, NotRun]
 
 
-def test_without_halt_a_missing_answer_behind_a_failed_one_is_lost(
-    portal: ScriptedPortal, client: Bitrix24
-) -> None:
+def test_without_halt_a_missing_answer_behind_a_failed_one_is_lost(portal: ScriptedPortal, client: Bitrix24) -> None:
     portal.steps = [batch({}, {"k0": {"error": "X"}})]
     result = client.batch(_commands(2), halt=False)
     assert type(result.error("k1")) is AnswerLost
 
 
-def test_an_unreadable_answer_of_one_command_does_not_count_as_a_halt(
-    portal: ScriptedPortal, client: Bitrix24
-) -> None:
+def test_an_unreadable_answer_of_one_command_does_not_count_as_a_halt(portal: ScriptedPortal, client: Bitrix24) -> None:
     portal.steps = [batch({"reg": "odd"})]
     commands: dict[str, Command[Any]] = {
         "reg": telephony.register({"USER_ID": 1, "PHONE_NUMBER": "+7", "TYPE": 2}),
@@ -138,9 +134,7 @@ def test_times_of_single_commands_are_learnt(portal: ScriptedPortal, client: Bit
 
 
 @pytest.mark.parametrize("result", ["text", 5, True, {"result": "x"}, {"result": {}, "result_error": 7}])
-def test_an_answer_that_is_no_batch_answer_is_lost(
-    portal: ScriptedPortal, client: Bitrix24, result: object
-) -> None:
+def test_an_answer_that_is_no_batch_answer_is_lost(portal: ScriptedPortal, client: Bitrix24, result: object) -> None:
     portal.steps = [answers({"result": result})]
     with pytest.raises(AnswerLost):
         client.batch(_commands(1), halt=False)

@@ -58,8 +58,11 @@ def as_php_sees(value: Any) -> Any:
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20).filter(lambda text: "$" not in text)
-names = st.text(st.characters(codec="utf-8", exclude_characters="[]. \x00\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"),
-                min_size=1, max_size=8).filter(lambda name: not any(c.isspace() for c in name))
+names = st.text(
+    st.characters(codec="utf-8", exclude_characters="[]. \x00\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"),
+    min_size=1,
+    max_size=8,
+).filter(lambda name: not any(c.isspace() for c in name))
 leaves = st.none() | st.booleans() | st.integers() | texts
 values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=8

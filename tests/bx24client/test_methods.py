@@ -76,8 +76,14 @@ def test_a_number_without_digits_is_refused_before_it_is_sent(number: Any) -> No
 def test_register_clamps_what_would_poison_the_finish() -> None:
     command = telephony.register(
         {
-            "USER_ID": 1, "PHONE_NUMBER": "+7 916 " + "1" * 40, "TYPE": 2, "LINE_NUMBER": " " + "9" * 60,
-            "EXTERNAL_CALL_ID": "x" * 70, "CRM_ENTITY_TYPE": "", "CRM_ENTITY_ID": "", "CRM_SOURCE": None,
+            "USER_ID": 1,
+            "PHONE_NUMBER": "+7 916 " + "1" * 40,
+            "TYPE": 2,
+            "LINE_NUMBER": " " + "9" * 60,
+            "EXTERNAL_CALL_ID": "x" * 70,
+            "CRM_ENTITY_TYPE": "",
+            "CRM_ENTITY_ID": "",
+            "CRM_SOURCE": None,
         }
     )
     assert command.params["PHONE_NUMBER"] == "+7916" + "1" * 15
@@ -100,12 +106,20 @@ def test_lower_case_parameters_are_a_mistake(build: Any) -> None:
 
 def test_a_fresh_registration_is_read() -> None:
     answer = {
-        "CALL_ID": "externalCall.a.1", "CRM_CREATED_LEAD": 91, "CRM_ENTITY_TYPE": "LEAD", "CRM_ENTITY_ID": "91",
-        "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": 91}], "LEAD_CREATION_ERROR": "no",
+        "CALL_ID": "externalCall.a.1",
+        "CRM_CREATED_LEAD": 91,
+        "CRM_ENTITY_TYPE": "LEAD",
+        "CRM_ENTITY_ID": "91",
+        "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": 91}],
+        "LEAD_CREATION_ERROR": "no",
     }
     read = telephony.register({"PHONE_NUMBER": "+7"}).read(answer)
     assert (read.call_id, read.entity_type, read.entity_id, read.created, read.lead_error) == (
-        "externalCall.a.1", "LEAD", 91, [("LEAD", 91)], "no",
+        "externalCall.a.1",
+        "LEAD",
+        91,
+        [("LEAD", 91)],
+        "no",
     )
 
 
@@ -129,8 +143,14 @@ def test_finish_never_takes_a_record_url() -> None:
 
 def test_a_finished_call_without_activity_is_finished() -> None:
     read = telephony.finish({"CALL_ID": "c"}).read(
-        {"CALL_ID": "c", "CALL_START_DATE": {}, "CRM_ACTIVITY_ID": False, "ID": "7", "REST_APP_NAME": False,
-         "ERRORS": {"ACTIVITY_CREATION": "Could not find associated crm entity"}}
+        {
+            "CALL_ID": "c",
+            "CALL_START_DATE": {},
+            "CRM_ACTIVITY_ID": False,
+            "ID": "7",
+            "REST_APP_NAME": False,
+            "ERRORS": {"ACTIVITY_CREATION": "Could not find associated crm entity"},
+        }
     )
     assert (read.activity_id, read.entity_type, read.statistic_id) == (None, None, 7)
     assert "ACTIVITY_CREATION" in read.errors
@@ -204,9 +224,7 @@ def test_a_portal_without_employees_gives_none(portal: ScriptedPortal, client: B
 
 
 @pytest.mark.parametrize("total", [None, 10**9])
-def test_an_absurd_number_of_employees_is_refused(
-    portal: ScriptedPortal, client: Bitrix24, total: int | None
-) -> None:
+def test_an_absurd_number_of_employees_is_refused(portal: ScriptedPortal, client: Bitrix24, total: int | None) -> None:
     portal.steps = [answers({"result": [_row(1)], "total": total, "next": 50})]
     with pytest.raises(UnreadableAnswer):
         client.users()
@@ -232,11 +250,13 @@ def test_lines_are_read_and_written() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["ID", "CALL_ID", "NAME", "NUMBER", "CRM_ENTITY_TYPE", "ASSIGNED_BY", "FILE_ID", "0"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["ID", "CALL_ID", "NAME", "NUMBER", "CRM_ENTITY_TYPE", "ASSIGNED_BY", "FILE_ID", "0"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=10,
 )
@@ -264,9 +284,15 @@ def test_no_answer_breaks_the_readers(result: Any) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://example.com/rest/1/secretword/", "https://example.com/rest/secretword/", "secretword", "",
-        "https://user:secretword@example.com/rest/1/secretword/", "https://example.com/rest/1/secretword/?a=b",
-        "https:///rest/1/secretword/", "https://example.com:port/rest/1/secretword/", "ftp://localhost/rest/1/secretword",
+        "http://example.com/rest/1/secretword/",
+        "https://example.com/rest/secretword/",
+        "secretword",
+        "",
+        "https://user:secretword@example.com/rest/1/secretword/",
+        "https://example.com/rest/1/secretword/?a=b",
+        "https:///rest/1/secretword/",
+        "https://example.com:port/rest/1/secretword/",
+        "ftp://localhost/rest/1/secretword",
     ],
 )
 def test_a_wrong_webhook_is_refused_without_repeating_the_secret(url: str) -> None:
@@ -276,8 +302,14 @@ def test_a_wrong_webhook_is_refused_without_repeating_the_secret(url: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.com/rest/1/s/", " https://example.com:8443/rest/12/s ", "http://127.0.0.1:8/rest/1/s/",
-            "http://localhost/rest/1/s/", "http://[::1]:8/rest/1/s/"],
+    "url",
+    [
+        "https://example.com/rest/1/s/",
+        " https://example.com:8443/rest/12/s ",
+        "http://127.0.0.1:8/rest/1/s/",
+        "http://localhost/rest/1/s/",
+        "http://[::1]:8/rest/1/s/",
+    ],
 )
 def test_a_right_webhook_is_taken(url: str) -> None:
     assert url.strip().startswith(Webhook(url).portal)

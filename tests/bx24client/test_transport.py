@@ -164,9 +164,7 @@ def test_a_slow_portal_is_noticed_by_the_measured_times(portal: ScriptedPortal, 
     assert (client.durations.typical("user.current") or 0) >= 0.2
 
 
-def test_a_broken_connection_does_not_make_the_portal_look_fast(
-    portal: ScriptedPortal, client: Bitrix24
-) -> None:
+def test_a_broken_connection_does_not_make_the_portal_look_fast(portal: ScriptedPortal, client: Bitrix24) -> None:
     portal.otherwise = hangs_up
     with pytest.raises(AnswerLost):
         client.execute(WRITE)

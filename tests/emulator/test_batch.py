@@ -42,7 +42,9 @@ def test_a_list_of_commands_answers_as_a_list_until_one_fails(api: Any) -> None:
 
 
 def test_all_empty_parts_are_lists(api: Any) -> None:
-    empty: dict[str, list[Any]] = {name: [] for name in ("result", "result_error", "result_total", "result_next", "result_time")}
+    empty: dict[str, list[Any]] = {
+        name: [] for name in ("result", "result_error", "result_total", "result_next", "result_time")
+    }
     assert api.batch({}) == empty
     assert api.batch([{"method": "profile", "params": {}}]) == empty  # objects are skipped silently
 

@@ -163,8 +163,8 @@ class Asterisk:
             + "".join(f"{box} => 1234,Box {box}\n" for box in self._site.voicemail),
             "features.conf": "[general]\ntransferdigittimeout=3\n[featuremap]\nblindxfer => ##\natxfer => *2\n",
             "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n",
-            "indications.conf": "[general]\ncountry=us\n[us]\nringcadence=2000,4000\ndial=350+440\nbusy=480+620/500,0/500\n"
-            "ring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
+            "indications.conf": "[general]\ncountry=us\n[us]\nringcadence=2000,4000\ndial=350+440\n"
+            "busy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
             "extensions.conf": self._site.dialplan,
             "itgrix-bx.conf": self._library(),
         }

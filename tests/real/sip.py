@@ -136,7 +136,8 @@ class Call:
         target = self.remote.strip("<>") if method == "CANCEL" else self.target
         content = f"Content-Type: {kind}\r\n" if body else ""
         self.agent.send(
-            f"{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.agent.host}:{self.agent.port};branch={branch};rport\r\n"
+            f"{method} {target} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {self.agent.host}:{self.agent.port};branch={branch};rport\r\n"
             f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.local_tag}\r\nTo: {self.remote}{tag}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {sequence} {method}\r\nContact: {self.agent.contact}\r\n{extra}{content}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
