@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
 _DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
 _CLOSE = None
+_QUEUE_S = 1.0  # the longest a write waits behind others
 
 
 class DatabaseAwayError(Exception):
@@ -40,19 +42,34 @@ class Database:
         self._jobs: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._start = threading.Lock()
+        self._last_commit = 0.0
 
     def write(self, job: Callable[[Connection], T], *, timeout_s: float = 10.0) -> T:
         """Run `job` in a transaction of the writer; its result once committed.
 
-        Raises DatabaseAwayError when that fails or takes longer. The write may still happen after the timeout,
-        so jobs must be safe to repeat.
+        Raises DatabaseAwayError when it fails, or when the database has shown no life for `timeout_s`: a writer that
+        commits one transaction after the other is busy, not away, and is waited for up to _QUEUE_S. The write may
+        still happen afterwards, so jobs must be safe to repeat.
         """
+        future = self.submit(job)
         try:
-            return self.submit(job).result(timeout_s)
+            return self._await(future, timeout_s)
         except FutureTimeoutError:
             raise DatabaseAwayError(f"the database did not answer within {timeout_s:g} s") from None
         except SQLAlchemyError as error:
             raise DatabaseAwayError(_plain(error)) from error
+
+    def _await(self, future: Future[T], timeout_s: float) -> T:
+        asked = time.monotonic()
+        wait = timeout_s
+        while True:
+            try:
+                return future.result(wait)
+            except FutureTimeoutError:
+                now = time.monotonic()
+                wait = max(asked, self._last_commit) + timeout_s - now
+                if wait <= 0 or now - asked > max(timeout_s, _QUEUE_S):
+                    raise
 
     def submit(self, job: Callable[[Connection], T]) -> Future[T]:
         """Queue `job` for the writer; the future is done when its transaction is committed."""
@@ -108,6 +125,7 @@ class Database:
     def _commit(self, batch: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
         try:
             results = self._transact([job for job, _ in batch])
+            self._last_commit = time.monotonic()
         except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -119,13 +137,15 @@ class Database:
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception(lambda error: _is_race(error)),
-        stop=tenacity.stop_after_attempt(5),
-        wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
-        reraise=True,
-    )
     def _transact(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+        try:
+            return self._once(jobs)
+        except DBAPIError as error:
+            if not _is_race(error):
+                raise
+            return _again(self._once, jobs)
+
+    def _once(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
         with self.engine.begin() as connection:
             return [job(connection) for job in jobs]
 
@@ -168,6 +188,14 @@ def _is_race(error: BaseException) -> bool:
         return True
     args = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
     return bool(args) and args[0] in _DEADLOCK_CODES
+
+
+_again = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(_is_race),
+    stop=tenacity.stop_after_attempt(5),
+    wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
+    reraise=True,
+)
 
 
 def _plain(error: SQLAlchemyError) -> str:

@@ -25,7 +25,13 @@ Due = Callable[[Call], float | None]
 _EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data).where(
     events.c.call_id == sa.bindparam("call_id")
 )
-_ROW = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
+# SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
+_LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
+_INSERT = sa.insert(calls)
+_COLUMNS = ("linkedid", "state", "direction", "client_number", "started_at", "portal_call_id", "due_at")
+_OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("_call_id"))
+_UPDATE = _OF_CALL.values({name: sa.bindparam(name) for name in _COLUMNS})
+_UPDATE_RELEASED = _OF_CALL.values({name: sa.bindparam(name) for name in (*_COLUMNS, "lease_until", "lease_owner")})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Journal:
         self._database = database
         self._due_at = due_at
         self._insert_event = _insert_ignoring_repeats(database)
+        self._locks_rows = database.engine.dialect.name != "sqlite"
 
     def append(
         self,
@@ -62,19 +69,18 @@ class Journal:
         self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: bool
     ) -> Appended:
         call_id = new_events[0].call_id
-        known = connection.execute(_ROW, {"call_id": call_id}).scalar()
-        if known is None:
-            new_events = [*new_events, *if_new]
-        for event in new_events:
-            connection.execute(self._insert_event, _event_row(event))
-        # A call's first events are all there are: no need to read them back.
-        call = fold(new_events if known is None else _events_of(connection, call_id))
+        if self._locks_rows:
+            connection.execute(_LOCK, {"call_id": call_id})
+        known = _events_of(connection, call_id)
+        added = [*new_events] if known else [*new_events, *if_new]
+        connection.execute(self._insert_event, [_event_row(event) for event in added])
+        call = fold([*known, *added])
         row = self._call_row(call) | ({"lease_until": None, "lease_owner": None} if release else {})
-        if known is None:
-            connection.execute(sa.insert(calls), row | {"call_id": call_id})
+        if known:
+            connection.execute(_UPDATE_RELEASED if release else _UPDATE, row | {"_call_id": call_id})
         else:
-            connection.execute(sa.update(calls).where(calls.c.id == sa.bindparam("_id")), row | {"_id": known})
-        return Appended(call, known is None)
+            connection.execute(_INSERT, row | {"call_id": call_id})
+        return Appended(call, not known)
 
     def _call_row(self, call: Call) -> dict[str, Any]:
         return {
