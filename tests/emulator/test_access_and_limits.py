@@ -31,6 +31,11 @@ def test_a_wrong_secret_or_user_is_refused(api: Any) -> None:
     assert at(api, f"1/wrong/{SEARCH}") == (403, wrong)
 
 
+def test_plain_http_is_refused_where_the_portal_demands_https(api: Any) -> None:
+    api.settings(https_required=True)
+    assert api.refused(SEARCH, **KNOWN) == (401, "INVALID_REQUEST", "Https required.")
+
+
 def test_no_authorisation_at_all_has_its_own_code(api: Any) -> None:
     assert at(api, SEARCH) == (401, {"error": "NO_AUTH_FOUND", "error_description": "Wrong authorization data"})
 

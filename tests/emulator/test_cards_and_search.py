@@ -150,6 +150,14 @@ def test_an_unknown_filter_field_gives_all_employees_and_no_hit_gives_no_total(a
     assert "total" not in api.post("user.get", {"FILTER": {"ID": 999}}).json()
 
 
+@pytest.mark.parametrize(("scope", "phone"), [("user_basic", "+74950000002"), ("user_brief", None)])
+def test_the_narrowest_right_tells_inner_numbers_only(api: Any, scope: str, phone: str | None) -> None:
+    api.control("seed", {"users": [{"id": 12, "name": "Б", "extension": "102", "work_phone": "+74950000002"}]})
+    api.settings(webhook_scopes=[scope])
+    (user,) = api.ok("user.get", FILTER={"ID": 12})
+    assert (user["UF_PHONE_INNER"], user["WORK_PHONE"]) == ("102", phone)
+
+
 def test_a_hundred_employees_come_on_three_pages(api: Any) -> None:
     api.control("seed", {"users": [{"id": number, "name": f"Имя{number}"} for number in range(100, 205)]})
     pages = [api.post("user.get", {"sort": "ID", "order": "ASC", "start": start}).json() for start in (0, 50, 100)]

@@ -129,6 +129,17 @@ def test_a_batch_takes_as_long_as_its_commands_together() -> None:
         assert time.monotonic() - started >= 0.35
 
 
+def test_a_request_longer_than_the_cap_is_given_up_by_the_front_end_and_its_work_stays() -> None:
+    with PortalEmulator(latency={REGISTER: 60}) as emulator, requests.Session() as session:
+        emulator.seed({"settings": {"request_cap_s": 0.1}})
+        command = f"{REGISTER}?USER_ID=11&TYPE=2&PHONE_NUMBER="
+        answer = session.post(emulator.webhook_url + "batch", json={"cmd": [command + "1", command + "2"]})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (504, "text/html; charset=utf-8")
+        state = emulator.dump()
+    assert len(state["calls"]) == 2
+    assert [row["http_status"] for row in state["requests"]] == [200, 200, 504]
+
+
 def test_the_documented_model_has_the_times_of_the_documentation() -> None:
     documented, quick = MODELS["documented"], MODELS["quick"]
     steps = (SEARCH, REGISTER, "telephony.externalCall.finish", "attach_content", "attach_first_step", "upload")

@@ -22,6 +22,11 @@ class Entry:
     batch_id: int | None = None
     record: dict[str, Any] | None = field(default=None)
 
+    @property
+    def lasted_s(self) -> float:
+        """Seconds since it came."""
+        return time.perf_counter() - self.begin
+
 
 class Journal:
     """Writes the store's `requests`; a batch's commands follow it, each with the batch's id."""
@@ -57,7 +62,7 @@ class Journal:
             "error": None if error is None else error.description or error.code,
             "error_code": None if error is None else error.code,
             "fault": fault,
-            "ms": round((time.perf_counter() - entry.begin) * 1000, 2),
+            "ms": round(entry.lasted_s * 1000, 2),
             "batch_id": entry.batch_id,
         }
         with self._store.lock:

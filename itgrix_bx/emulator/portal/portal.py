@@ -80,6 +80,9 @@ class Portal:
             if spoilt:
                 return spoilt
         response = self._answer(request, target, params, entry)
+        if entry.lasted_s > self.store.settings.request_cap_s:
+            self.journal.end(entry, target.method, params, 504, fault="too long")
+            return _html(504, {})
         if fault and fault.after_effect:
             return self._spoilt(fault, request, target, entry, params) or response
         return response

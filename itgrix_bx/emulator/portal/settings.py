@@ -25,6 +25,8 @@ class Settings:
     operating_billing: Billing = "method"
     # Fixed cost of a method in place of the time it took, so that a test need not wait.
     operating_cost_s: dict[str, float] = field(default_factory=dict)
+    # A cloud portal's front end gives up on a request after this; what was done stays done.
+    request_cap_s: float = 60.0
     doc_error_codes: bool = False
     auth_status: AuthStatus = "source"
     webhook_refused: bool = False

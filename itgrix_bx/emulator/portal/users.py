@@ -14,6 +14,7 @@ _TEXTS = (
     "NAME", "LAST_NAME", "SECOND_NAME", "EMAIL", "XML_ID", "UF_PHONE_INNER", "WORK_PHONE", "PERSONAL_PHONE",
     "PERSONAL_MOBILE", "WORK_POSITION", "USER_TYPE",
 )  # fmt: skip
+_PRIVATE = ("EMAIL", "WORK_PHONE", "PERSONAL_PHONE", "PERSONAL_MOBILE")
 _OFF = ("N", "n", "false")
 
 
@@ -22,7 +23,7 @@ def get(context: Context, params: Params) -> Page:
     asked = php.folded(params)
     conditions = asked.get("FILTER", {name: value for name, value in asked.items() if name not in ("SORT", "ORDER")})
     with context.store.lock:
-        rows = [_row(context.store, user) for user in context.store.users.values()]
+        rows = [_permitted(context, _row(context.store, user)) for user in context.store.users.values()]
     found = filters.select(rows, filters.build(conditions, _keys()))
     found = _sorted(found, asked)
     page = page_of(found, params.get("start", 0))
@@ -33,7 +34,7 @@ def current(context: Context, params: Params) -> dict[str, Any]:
     """The webhook's own user."""
     del params
     with context.store.lock:
-        return _row(context.store, context.store.users[context.caller.user_id])
+        return _permitted(context, _row(context.store, context.store.users[context.caller.user_id]))
 
 
 def profile(context: Context, params: Params) -> dict[str, Any]:
@@ -42,6 +43,13 @@ def profile(context: Context, params: Params) -> dict[str, Any]:
     names = {name: row[name] for name in ("ID", "NAME", "LAST_NAME")}
     admin = context.caller.user_id == 1
     return names | {"ADMIN": admin, "PERSONAL_GENDER": "", "TIME_ZONE": "", "TIME_ZONE_OFFSET": 0}
+
+
+def _permitted(context: Context, row: dict[str, Any]) -> dict[str, Any]:
+    # The narrowest right tells inner numbers, but neither outside numbers nor mail.
+    if context.caller.scopes & {"user", "user_basic"}:
+        return row
+    return {name: None if name in _PRIVATE else value for name, value in row.items()}
 
 
 def _keys() -> dict[str, filters.Key]:
