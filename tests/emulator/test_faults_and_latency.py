@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -24,6 +25,19 @@ def test_a_lost_answer_leaves_the_work_done_or_not(api: Any, kind: str, after_ef
         api.post(REGISTER, CALL)
     assert len(api.state()["calls"]) == calls
     assert api.register()
+
+
+@pytest.mark.parametrize(("kind", "reset"), [("lost_answer", False), ("hang", False), ("reset", True)])
+def test_not_one_byte_of_a_lost_answer_arrives(api: Any, kind: str, reset: bool) -> None:
+    api.faults({"method": "profile", "kind": kind, "delay_s": 0})
+    host, port = api.emulator.url.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"GET /rest/1/emulator-secret/profile HTTP/1.1\r\nHost: x\r\n\r\n")
+        if reset:
+            with pytest.raises(ConnectionResetError):
+                connection.recv(100)
+        else:
+            assert connection.recv(100) == b""
 
 
 def test_an_answer_is_lost_after_the_work_unless_said_otherwise(api: Any) -> None:
