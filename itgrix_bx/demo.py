@@ -157,7 +157,7 @@ class Demo:
         call = self._service.journal.call(played.call_id)
         assert call is not None
         known = self._portal.dump()
-        row = next((row for row in known["statistics"] if row["CALL_ID"] == call.portal_call_id), {})
+        row: dict[str, Any] = next((row for row in known["statistics"] if row["CALL_ID"] == call.portal_call_id), {})
         return Result(played, summary(call, self._service.employees.directory, self._settings), row, known)
 
     # --- the story -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import click
 
 from itgrix_bx.cli.common import Context, Problem
 from itgrix_bx.config import ConfigError
+from itgrix_bx.systemd import notify
 
 
 @click.command()
@@ -37,8 +38,10 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(context, service))
+    notify("READY=1")
     while not stop.wait(1):
-        pass
+        notify("WATCHDOG=1")
+    notify("STOPPING=1")
     service.stop()
 
 

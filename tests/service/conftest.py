@@ -128,6 +128,8 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
         service = Service(settings)
         service.start()
         running.append(service)
+        # Hooks are answered before this, into the spool; what these tests read is the journal.
+        eventually(lambda: service.employees.directory.synced)
         return Office(service, portal, settings, monitor)
 
     yield make
@@ -137,6 +139,4 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
 
 @pytest.fixture
 def office(make_office: Callable[..., Office]) -> Office:
-    made = make_office()
-    eventually(lambda: made.service.employees.directory.synced)
-    return made
+    return make_office()

@@ -1,0 +1,1 @@
+"""The dialplan files as installed; the originals are in dialplan-examples/."""

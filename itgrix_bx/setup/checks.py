@@ -1,0 +1,196 @@
+"""What `doctor` checks: each part, what was found, and the cure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
+from itgrix_bx.config import Settings, split_address
+from sql.database import Database, DatabaseAwayError
+from sql.schema import check as check_schema
+from sql.staff import Staff
+
+OK, WARNING, BAD, OFF = "ok", "warning", "bad", "off"
+SCOPES = {"telephony": "calls", "crm": "clients and leads", "user_brief": "employees and their extensions"}
+_SKEW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `result`: ok | warning | bad | off; `cure` is empty when there is nothing to do."""
+
+    part: str
+    found: str
+    result: str
+    cure: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def everything(settings: Settings, config: Path | None, client: Bitrix24 | None) -> Iterator[Check]:
+    """All checks, in the order in which they are worth putting right."""
+    yield config_file(config)
+    yield from portal(settings, client)
+    yield from database(settings)
+    yield spool(settings)
+    yield fastagi(settings)
+    yield recordings(settings)
+    yield dialplan()
+    yield from not_yet(settings)
+
+
+def config_file(path: Path | None) -> Check:
+    if path is None:
+        return Check("configuration", "none: built-in defaults", BAD, "run `itgrix-bx setup`")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007:
+        return Check("configuration", f"{path} can be read by everybody", BAD, f"chmod o-rwx {path}: it holds secrets")
+    return Check("configuration", str(path), OK)
+
+
+# --- the portal ----------------------------------------------------------------------------------
+
+
+def portal(settings: Settings, client: Bitrix24 | None) -> Iterator[Check]:
+    if client is None:
+        yield Check("portal", "no webhook", BAD, "create an incoming webhook in Bitrix24, then run `itgrix-bx setup`")
+        return
+    try:
+        # The portal's clock against ours also tells whether it can be reached at all.
+        theirs = datetime.fromisoformat(client.execute(Command("server.time", {}, str, idempotent=True), timeout_s=10))
+    except (BitrixError, ValueError) as error:
+        yield Check("portal", str(error), BAD, "check the address, the network and the webhook")
+        return
+    yield Check("portal", f"{client.portal} answers", OK)
+    yield _clock(theirs)
+    yield from scopes(client)
+    yield from employees(settings, client)
+
+
+def _clock(theirs: datetime) -> Check:
+    skew = abs(time.time() - theirs.timestamp())
+    if skew > _SKEW_S:
+        return Check("clock", f"differs from the portal's by {skew:.0f} s", BAD, "switch time synchronisation on (NTP)")
+    return Check("clock", "agrees with the portal's", OK)
+
+
+def scopes(client: Bitrix24) -> Iterator[Check]:
+    try:
+        granted = {str(s) for s in client.execute(Command("scope", {}, list, idempotent=True), timeout_s=10)}
+    except BitrixError as error:
+        yield Check(
+            "webhook rights", str(error), WARNING, "create the webhook with the rights telephony, crm, user_brief"
+        )
+        return
+    users = granted & {"user", "user_basic", "user_brief"}
+    missing = [s for s in ("telephony", "crm") if s not in granted] + ([] if users else ["user_brief"])
+    for scope in missing:
+        yield Check(
+            "webhook rights", f"{scope} is missing: {SCOPES[scope]}", BAD, f"add {scope} to the webhook in Bitrix24"
+        )
+    if not missing:
+        yield Check("webhook rights", ", ".join(sorted(granted & {*SCOPES, *users})), OK)
+
+
+def employees(settings: Settings, client: Bitrix24) -> Iterator[Check]:
+    try:
+        people = client.users(timeout_s=20)
+    except ScopeMissing:
+        return  # said by `scopes`
+    except BitrixError as error:
+        yield Check("employees", str(error), BAD, "see the portal")
+        return
+    active = [person for person in people if person.active]
+    with_extension = [person for person in active if person.extension]
+    default = settings.portal.default_user
+    if default not in {person.id for person in active}:
+        cure = "set [portal] default_user to an active user"
+        yield Check("default user", f"user {default} is not an active user of the portal", BAD, cure)
+    found = f"{len(active)} active, {len(with_extension)} with an extension"
+    cure = "" if with_extension else "enter inner numbers in Bitrix24 (Telephony, users) or use `itgrix-bx users map`"
+    yield Check("employees", found, OK if with_extension else WARNING, cure)
+
+
+# --- our own parts -------------------------------------------------------------------------------
+
+
+def database(settings: Settings) -> Iterator[Check]:
+    opened = Database(settings.database.url.get_secret_value())
+    try:
+        reason = check_schema(opened)
+        name = opened.engine.dialect.name
+        yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason or "")
+        if not reason and not Staff(opened).synced_at():
+            yield Check("users list", "never read", WARNING, "run `itgrix-bx users sync`")
+    except DatabaseAwayError as error:
+        yield Check("database", str(error), BAD, "check [database] url and that the server runs")
+    finally:
+        opened.close()
+
+
+def spool(settings: Settings) -> Check:
+    directory = settings.journal.directory
+    if not directory.is_dir() or not os.access(directory, os.W_OK):
+        return Check("spool", f"{directory} cannot be written", BAD, f"create {directory} for the service's user")
+    free = shutil.disk_usage(directory).free // 2**20
+    return Check(
+        "spool", f"{directory}, {free} MiB free", OK if free > 200 else WARNING, "" if free > 200 else "free space"
+    )
+
+
+def fastagi(settings: Settings) -> Check:
+    host, port = split_address(settings.fastagi.listen)
+    try:
+        socket.create_connection((host, port), 2).close()
+    except OSError:
+        cure = "start it: systemctl start itgrix-bx (or `itgrix-bx serve`)"
+        return Check("FastAGI server", f"nothing answers on {settings.fastagi.listen}", BAD, cure)
+    if port == 4573:
+        return Check(
+            "FastAGI server", "4573 belongs to FreePBX 14+", WARNING, "use 4575 in [fastagi] listen and the dialplan"
+        )
+    return Check("FastAGI server", f"answers on {settings.fastagi.listen}", OK)
+
+
+def recordings(settings: Settings) -> Check:
+    directory = settings.recordings.directory
+    if not directory.is_dir():
+        return Check("recordings", f"{directory} is not there", WARNING, "set [recordings] directory")
+    if not os.access(directory, os.R_OK | os.X_OK):
+        return Check("recordings", f"{directory} cannot be read", BAD, "put the service's user in Asterisk's group")
+    return Check("recordings", str(directory), OK)
+
+
+def dialplan() -> Check:
+    if shutil.which("asterisk") is None:
+        return Check("dialplan", "no Asterisk on this machine", OFF, "on the PBX: `dialplan show b24-agi`")
+    done = subprocess.run(["asterisk", "-rx", "dialplan show b24-agi"], capture_output=True, text=True, check=False)
+    if "b24-agi" in done.stdout and "There is no existence" not in done.stdout:
+        return Check("dialplan", "the hooks are loaded", OK)
+    return Check("dialplan", "Asterisk has no context b24-agi", BAD, "install the hooks: `itgrix-bx dialplan show`")
+
+
+def not_yet(settings: Settings) -> Iterator[Check]:
+    """Settings of the contract whose feature this version does not have."""
+    asked: dict[str, Callable[[Settings], object]] = {
+        "[inbound] answer = cache": lambda s: s.inbound.answer == "cache",
+        "[recordings] mp3": lambda s: s.recordings.mp3,
+        "[recordings] public_url": lambda s: s.recordings.public_url,
+        "[portal.application]": lambda s: s.portal.application.client_id,
+        "[ami] secret": lambda s: s.ami.secret.get_secret_value(),
+        "[cdr] url": lambda s: s.cdr.url.get_secret_value(),
+    }
+    for name, is_set in asked.items():
+        if is_set(settings):
+            yield Check(name, "set, but this version does not have it yet", WARNING, "it is accepted and has no effect")

@@ -1,0 +1,160 @@
+"""`setup` connects a portal and `doctor` tells what is wrong, against the portal's double."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from itgrix_bx.cli import main
+from itgrix_bx.emulator.portal import PortalEmulator
+
+
+@pytest.fixture
+def portal() -> Iterator[PortalEmulator]:
+    with PortalEmulator(rate=0) as running:
+        yield running
+
+
+class Machine:
+    def __init__(self, directory: Path, portal: PortalEmulator) -> None:
+        self.directory, self.portal = directory, portal
+        self.config = directory / "config.toml"
+        self.secret = directory / "webhook"
+        self.secret.write_text(portal.webhook_url + "\n")
+        (directory / "monitor").mkdir()
+
+    def run(self, *args: str, **how: Any) -> Result:
+        return CliRunner().invoke(main, ["--config", str(self.config), *args], **how)
+
+    def setup(self, *args: str, **how: Any) -> Result:
+        places = ("--journal", str(self.directory), "--database", f"sqlite:///{self.directory}/journal.db")
+        return self.run("setup", *places, "--recordings", str(self.directory / "monitor"), *args, **how)
+
+    def doctor(self) -> tuple[int, dict[str, dict[str, str]]]:
+        result = self.run("doctor", "--json")
+        return result.exit_code, {check["part"]: check for check in json.loads(result.stdout)}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, portal: PortalEmulator) -> Machine:
+    return Machine(tmp_path, portal)
+
+
+def test_setup_by_options_alone_writes_a_working_configuration(machine: Machine) -> None:
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes")
+    assert result.exit_code == 0, result.output
+    assert stat.S_IMODE(machine.config.stat().st_mode) == 0o600
+    written = tomllib.loads(machine.config.read_text())
+    assert written["portal"] == {"webhook_file": str(machine.secret), "default_user": 1}
+    assert "emulator-secret" not in machine.config.read_text() + result.output
+    assert len(json.loads(machine.run("users", "list", "--json").stdout)) == 4
+    assert "dialplan show" in result.output
+
+
+def test_setup_asks_and_never_shows_the_secret(machine: Machine) -> None:
+    result = machine.setup("--lang", "ru", input=f"{machine.portal.webhook_url}\n\n")
+    assert result.exit_code == 0, result.output
+    assert "Портал отвечает" in result.output
+    assert machine.portal.webhook_url not in result.output
+
+
+def test_setup_again_keeps_other_keys_and_a_copy(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    with machine.config.open("a") as file:
+        file.write('[pbx]\nname = "office-"\n')
+    assert machine.setup("--webhook-file", str(machine.secret), "--yes", "--country", "DE").exit_code == 0
+    written = tomllib.loads(machine.config.read_text())
+    assert (written["pbx"]["name"], written["numbers"]["country"]) == ("office-", "DE")
+    copies = [path for path in machine.directory.iterdir() if path.name.startswith("config.toml.")]
+    assert len(copies) == 1
+
+
+@pytest.mark.parametrize(
+    ("webhook", "says"),
+    [
+        ("http://127.0.0.1:9/rest/1/hunter2pw/", "cannot be reached"),
+        ("https://example.bitrix24.ru/", "webhook"),
+        ("http://example.bitrix24.ru/rest/1/hunter2pw/", "http"),
+    ],
+)
+def test_a_wrong_webhook_is_refused_before_anything_is_written(machine: Machine, webhook: str, says: str) -> None:
+    machine.secret.write_text(webhook)
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes")
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "hunter2pw" not in result.output
+    assert "Traceback" not in result.output
+    assert not machine.config.exists()
+
+
+def test_a_webhook_without_rights_says_which_to_add(machine: Machine) -> None:
+    machine.portal.seed({"settings": {"webhook_scopes": ["crm", "user_brief"]}})
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes")
+    assert (result.exit_code, "add telephony to the webhook" in result.output) == (1, True)
+
+
+def test_a_default_user_who_was_dismissed_is_refused(machine: Machine) -> None:
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes", "--default-user", "14")
+    assert (result.exit_code, "user 14 is not an active user" in result.output) == (1, True)
+
+
+def test_without_an_answer_and_without_asking_setup_says_what_is_missing(machine: Machine) -> None:
+    result = machine.setup("--yes")
+    assert (result.exit_code, "--webhook-file" in result.output) == (1, True)
+
+
+def test_the_unit_is_hardened_and_has_a_watchdog(machine: Machine) -> None:
+    unit = machine.run("setup", "--print-unit").output
+    for line in ("Type=notify", "WatchdogSec=10", "NoNewPrivileges=yes", "ProtectSystem=strict", "User=itgrix-bx"):
+        assert line in unit
+    assert f"--config {machine.config} serve" in unit
+
+
+def test_doctor_finds_all_well_but_the_server_that_is_not_started(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    code, found = machine.doctor()
+    assert code == 1
+    assert [part for part, check in found.items() if check["result"] == "bad"] == ["FastAGI server"]
+    assert "systemctl start" in found["FastAGI server"]["cure"]
+    assert found["employees"]["found"] == "4 active, 3 with an extension"
+
+
+def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    machine.config.chmod(0o644)
+    (machine.directory / "monitor").rmdir()
+    (machine.directory / "journal.db").unlink()
+    with machine.config.open("a") as file:
+        file.write('[inbound]\nanswer = "cache"\n')
+    machine.portal.stop()
+    code, found = machine.doctor()
+    assert code == 1
+    assert "chmod" in found["configuration"]["cure"]
+    assert found["portal"]["result"] == "bad"
+    assert "db upgrade" in found["database"]["cure"]
+    assert found["recordings"]["result"] == "warning"
+    assert "does not have it yet" in found["[inbound] answer = cache"]["found"]
+
+
+def test_a_table_for_people_names_parts_and_cures(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    shown = machine.run("doctor").output
+    assert "FastAGI server" in shown
+    assert "→ start it" in shown
+
+
+def test_the_dialplan_is_shown_with_this_servers_address(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:4599")
+    for kind in ("plain", "freepbx"):
+        shown = machine.run("dialplan", "show", kind).output
+        assert "agi://127.0.0.1:4599" in shown
+        assert "4575" not in shown
+    assert os.linesep.join(["#include"]) in machine.run("dialplan", "show", "site").output
