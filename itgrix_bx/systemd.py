@@ -10,7 +10,6 @@ WATCHDOG_S = 10
 # A frozen server would hold calls in AGI(), which has no read timeout: the watchdog ends it, and they go on.
 UNIT = f"""[Unit]
 Description=itgrix-bx: Asterisk and Bitrix24
-Documentation=https://github.com/itgrix-bx/itgrix-bx
 After=network-online.target
 Wants=network-online.target
 
