@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from agi.session import Session
-
 from agi import variables as v
+from agi.session import Session
 
 _CALL_ID = re.compile(r"[A-Za-z0-9._:@/+-]{1,80}")
 _EXTENSION = re.compile(r"[^0-9A-Za-z_.+*#]")

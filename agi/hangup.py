@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agi.session import Session
-
 from agi import variables as v
 from agi.channel import Channel, argument, extension, number
 from agi.replies import acknowledge
+from agi.session import Session
 
 if TYPE_CHECKING:
     from itgrix_bx.switchboard import Switchboard

@@ -6,9 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agi.session import Session
-from fastagi_server import Hook
-
 from agi import variables as v
 from agi.answer import answer
 from agi.channel import Channel, MalformedError, channel
@@ -17,6 +14,8 @@ from agi.inbound import inbound
 from agi.outbound import outbound
 from agi.ring import ring
 from agi.route import route
+from agi.session import Session
+from fastagi_server import Hook
 from itgrix_bx.spool import SpoolError
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from agi.session import Session
-
 from agi import variables as v
 from agi.channel import text
+from agi.session import Session
 
 if TYPE_CHECKING:
     from itgrix_bx.switchboard import Reply

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agi.session import Session
-
 from agi.channel import Channel, argument
 from agi.replies import acknowledge
+from agi.session import Session
 from itgrix_bx.calls.numbers import extensions
 
 if TYPE_CHECKING:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agi.session import Session
-
 from agi.channel import Channel, argument
 from agi.inbound import ROUTING, caller_facts
 from agi.replies import tell
+from agi.session import Session
 
 if TYPE_CHECKING:
     from itgrix_bx.switchboard import Switchboard

@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
@@ -43,6 +43,7 @@ class Database:
         self._writer: threading.Thread | None = None
         self._start = threading.Lock()
         self._last_commit = 0.0
+        self._connection: Connection | None = None  # the writer's own
 
     def write(self, job: Callable[[Connection], T], *, timeout_s: float = 10.0) -> T:
         """Run `job` in a transaction of the writer; its result once committed.
@@ -108,6 +109,7 @@ class Database:
             batch, closing = self._take_waiting()
             if batch:
                 self._commit(batch)
+        self._let_go()
 
     def _take_waiting(self) -> tuple[list[tuple[Callable[[Connection], Any], Future[Any]]], bool]:
         batch = []
@@ -146,8 +148,38 @@ class Database:
             return _again(self._once, jobs)
 
     def _once(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
-        with self.engine.begin() as connection:
-            return [job(connection) for job in jobs]
+        # The writer keeps its connection: checking one out of the pool costs as much as a statement.
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        try:
+            with self._connection.begin():
+                return [job(self._connection) for job in jobs]
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class Prepared:
+    """A statement compiled once: what runs several times for every call need not be compiled for each.
+
+    `names` are the parameters of an INSERT; other statements name theirs with bindparam.
+    """
+
+    def __init__(self, database: Database, statement: Any, names: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=database.engine.dialect, column_keys=names)
+        self._sql = str(compiled)
+        self._order: Sequence[str] | None = compiled.positiontup  # None: the driver takes them by name
+
+    def run(self, connection: Connection, *rows: Mapping[str, Any]) -> Any:
+        """Execute with one or several rows of parameters; the cursor result."""
+        order = self._order
+        values: list[Any] = [dict(row) if order is None else tuple(row[name] for name in order) for row in rows]
+        return connection.exec_driver_sql(self._sql, values[0] if len(values) == 1 else values)
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from itgrix_bx.calls.call import Call, fold
 from itgrix_bx.calls.events import Event, Kind
-from sql.database import Database
+from sql.database import Database, Prepared
 from sql.tables import calls, events
 
 Due = Callable[[Call], float | None]
@@ -27,11 +27,11 @@ _EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.d
 )
 # SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
 _LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
-_INSERT = sa.insert(calls)
+_OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("of_call"))
 _COLUMNS = ("linkedid", "state", "direction", "client_number", "started_at", "portal_call_id", "due_at")
-_OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("_call_id"))
-_UPDATE = _OF_CALL.values({name: sa.bindparam(name) for name in _COLUMNS})
-_UPDATE_RELEASED = _OF_CALL.values({name: sa.bindparam(name) for name in (*_COLUMNS, "lease_until", "lease_owner")})
+_LEASE = ("lease_until", "lease_owner")
+_NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
+_EVENT = ("event_id", "call_id", "kind", "at", "data")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,8 +48,12 @@ class Journal:
     def __init__(self, database: Database, due_at: Due) -> None:
         self._database = database
         self._due_at = due_at
-        self._insert_event = _insert_ignoring_repeats(database)
-        self._locks_rows = database.engine.dialect.name != "sqlite"
+        self._insert_event = Prepared(database, _insert_ignoring_repeats(database), _EVENT)
+        self._insert_call = Prepared(database, sa.insert(calls), (*_COLUMNS, "call_id"))
+        self._update_call = Prepared(database, _setting(_COLUMNS))
+        self._update_and_release = Prepared(database, _setting((*_COLUMNS, *_LEASE)))
+        self._events_of = Prepared(database, _EVENTS_OF)
+        self._lock = Prepared(database, _LOCK) if database.engine.dialect.name != "sqlite" else None
 
     def append(
         self,
@@ -69,17 +73,20 @@ class Journal:
         self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: bool
     ) -> Appended:
         call_id = new_events[0].call_id
-        if self._locks_rows:
-            connection.execute(_LOCK, {"call_id": call_id})
-        known = _events_of(connection, call_id)
+        if self._lock is not None:
+            self._lock.run(connection, {"call_id": call_id})
+        rows = self._events_of.run(connection, {"call_id": call_id})
+        known = [Event(call_id, Kind(kind), at, json.loads(data), event_id) for event_id, kind, at, data in rows]
         added = [*new_events] if known else [*new_events, *if_new]
-        connection.execute(self._insert_event, [_event_row(event) for event in added])
+        self._insert_event.run(connection, *map(_event_row, added))
         call = fold([*known, *added])
-        row = self._call_row(call) | ({"lease_until": None, "lease_owner": None} if release else {})
-        if known:
-            connection.execute(_UPDATE_RELEASED if release else _UPDATE, row | {"_call_id": call_id})
+        row = self._call_row(call)
+        if not known:
+            self._insert_call.run(connection, row | {"call_id": call_id})
+        elif release:
+            self._update_and_release.run(connection, row | _NO_LEASE | {"of_call": call_id})
         else:
-            connection.execute(_INSERT, row | {"call_id": call_id})
+            self._update_call.run(connection, row | {"of_call": call_id})
         return Appended(call, not known)
 
     def _call_row(self, call: Call) -> dict[str, Any]:
@@ -183,6 +190,10 @@ class Journal:
     def next_due(self) -> float | None:
         """When the next call falls due."""
         return self._database.read(lambda c: c.execute(sa.select(sa.func.min(calls.c.due_at))).scalar())
+
+
+def _setting(names: Sequence[str]) -> Any:
+    return _OF_CALL.values({name: sa.bindparam(name) for name in names})
 
 
 def _insert_ignoring_repeats(database: Database) -> Any:
