@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def answer(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Note who talks from now on."""
     facts = {"own_channel": channel.own, "extension": extension(argument(session, 1))}
-    switchboard.answer(channel.call_id, facts)
+    switchboard.answer(channel.call_id, channel.at, facts)
     acknowledge(session)

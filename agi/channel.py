@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 from agi import variables as v
@@ -19,9 +20,11 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The reporting channel. `own` tells that it is the call's first channel (its UNIQUEID is the call's id)."""
+    """The reporting channel. `at`: when Asterisk connected (unix seconds), which is when the thing happened, however
+    busy we are. `own`: it is the call's first channel (its UNIQUEID is the call's id)."""
 
     call_id: str
+    at: float
     own: bool
     name: str
     caller: str
@@ -38,6 +41,7 @@ def channel(session: Session) -> Channel:
     unique = env.get("agi_uniqueid", "")
     return Channel(
         call_id=call_id,
+        at=time.time() - (time.monotonic() - session.accepted_at),
         own=unique in ("", call_id),
         name=env.get("agi_channel", "")[:120],
         caller=known(env.get("agi_callerid", "")),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def hangup(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Note how the leg ended and where its recording is."""
-    switchboard.hangup(channel.call_id, facts(session, channel, argument(session, 1)))
+    switchboard.hangup(channel.call_id, channel.at, facts(session, channel, argument(session, 1)))
     acknowledge(session)
 
 

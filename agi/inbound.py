@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def inbound(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Register the call and tell the dialplan whom to try first."""
     facts = caller_facts(session, channel, argument(session, 1))
-    tell(session, switchboard.inbound(channel.call_id, facts, until), (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
+    tell(session, switchboard.inbound(channel.call_id, channel.at, facts, until), (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
 
 
 ROUTING = (v.ROUTE, v.ROUTE_SECONDS, v.CLIENT)

@@ -22,4 +22,4 @@ def outbound(session: Session, channel: Channel, switchboard: Switchboard, until
         "extension": extension(argument(session, 2) or (channel.caller if channel.own else "")),
         "linkedid": session.get_variable(v.LINKEDID)[:80],
     }
-    tell(session, switchboard.outbound(channel.call_id, facts, until), (v.STATE, v.PORTAL_CALL_ID))
+    tell(session, switchboard.outbound(channel.call_id, channel.at, facts, until), (v.STATE, v.PORTAL_CALL_ID))

@@ -20,5 +20,5 @@ def ring(session: Session, channel: Channel, switchboard: Switchboard, until: fl
         "caller": channel.caller if channel.own else "",
         "extensions": extensions(argument(session, 1)),
     }
-    switchboard.ring(channel.call_id, facts)
+    switchboard.ring(channel.call_id, channel.at, facts)
     acknowledge(session)

@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 def route(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Tell the dialplan whom to try first, from what `inbound` learnt."""
     facts = caller_facts(session, channel, argument(session, 1))
-    tell(session, switchboard.route(channel.call_id, facts, until), ROUTING)
+    tell(session, switchboard.route(channel.call_id, channel.at, facts, until), ROUTING)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
@@ -37,7 +36,7 @@ class Reply:
 
 
 class Switchboard:
-    """The six hooks. Every method takes the call's id and facts of the reporting channel as event data."""
+    """The six hooks. Every method takes the call's id, when the hook came (unix seconds) and the channel's facts."""
 
     def __init__(self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees) -> None:
         self._settings = settings
@@ -49,32 +48,34 @@ class Switchboard:
 
     # --- hooks that may wait for the portal ------------------------------------------------------
 
-    def inbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+    def inbound(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """An external call enters: register it, find its client; `until` is monotonic seconds."""
-        return self._said(call_id, Kind.INBOUND, self._enter(call_id, Kind.INBOUND, self._from_client(facts), until))
+        return self._said(
+            call_id, Kind.INBOUND, self._enter(call_id, at, Kind.INBOUND, self._from_client(facts), until)
+        )
 
-    def route(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+    def route(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """The administrator wants the responsible tried now: reuse what `inbound` learnt."""
         with self._lock:
             known = self._routes.get(call_id)
         if known is not None:
-            self._logbook.record([Event(call_id, Kind.ROUTE, time.time(), self._from_client(facts))])
+            self._logbook.record([Event(call_id, Kind.ROUTE, at, self._from_client(facts))])
             return Reply(DEFERRED, route=known)
-        return self._said(call_id, Kind.ROUTE, self._enter(call_id, Kind.ROUTE, self._from_client(facts), until))
+        return self._said(call_id, Kind.ROUTE, self._enter(call_id, at, Kind.ROUTE, self._from_client(facts), until))
 
-    def outbound(self, call_id: str, facts: dict[str, Any], until: float) -> Reply:
+    def outbound(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """A trunk is about to be dialled: register the call, or add a leg to the one that is known."""
         number = e164(facts.get("number", ""), self._settings.numbers.country)
         facts = facts | {"client_number": number}
-        return self._said(call_id, Kind.OUTBOUND, self._enter(call_id, Kind.OUTBOUND, facts, until))
+        return self._said(call_id, Kind.OUTBOUND, self._enter(call_id, at, Kind.OUTBOUND, facts, until))
 
     def _said(self, call_id: str, kind: Kind, reply: Reply) -> Reply:
         # No numbers or names: the log is read by people who may not know who calls whom.
         log.info("call %s: %s → %s, route %s", call_id, kind, reply.state, reply.route.extension or "normal")
         return reply
 
-    def _enter(self, call_id: str, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
-        event = Event(call_id, kind, time.time(), facts)
+    def _enter(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
+        event = Event(call_id, kind, at, facts)
         opening = self._opening(event)
         appended = self._logbook.record([event], if_new=opening)
         call = appended.call if appended is not None else fold([event, *opening])
@@ -139,21 +140,21 @@ class Switchboard:
 
     # --- hooks that never wait for the portal ----------------------------------------------------
 
-    def ring(self, call_id: str, facts: dict[str, Any]) -> None:
+    def ring(self, call_id: str, at: float, facts: dict[str, Any]) -> None:
         """Extensions are about to ring."""
-        self._report(call_id, Kind.RING, facts)
+        self._report(call_id, at, Kind.RING, facts)
 
-    def answer(self, call_id: str, facts: dict[str, Any]) -> None:
+    def answer(self, call_id: str, at: float, facts: dict[str, Any]) -> None:
         """An extension answered, or the client (empty extension)."""
-        self._report(call_id, Kind.ANSWER, facts)
+        self._report(call_id, at, Kind.ANSWER, facts)
 
-    def hangup(self, call_id: str, facts: dict[str, Any]) -> None:
+    def hangup(self, call_id: str, at: float, facts: dict[str, Any]) -> None:
         """A leg ended."""
-        self._report(call_id, Kind.HANGUP, facts)
+        self._report(call_id, at, Kind.HANGUP, facts)
 
-    def _report(self, call_id: str, kind: Kind, facts: dict[str, Any]) -> None:
+    def _report(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any]) -> None:
         facts = facts | {"client_number": self._client_number(facts)}
-        self._logbook.record([Event(call_id, kind, time.time(), facts)])
+        self._logbook.record([Event(call_id, kind, at, facts)])
         log.info("call %s: %s", call_id, kind)
 
     def _client_number(self, facts: dict[str, Any]) -> str:

@@ -211,7 +211,7 @@ class Asterisk:
         parts = [
             f"[udp]\ntype=transport\nprotocol=udp\nbind={self.sip[0]}:{self.sip[1]}\n",
             f"[phone](!)\ntype=endpoint\ncontext=from-internal\n{phone}",
-            "[aor](!)\ntype=aor\nmax_contacts=2\nremove_existing=yes\n",
+            "[aor](!)\ntype=aor\nmax_contacts=1\nremove_existing=yes\n",
             f"[trunk]\ntype=endpoint\ncontext=from-trunk\naors=trunk\n{phone}",
             f"[trunk]\ntype=aor\ncontact=sip:{self.trunk[0]}:{self.trunk[1]}\n",
             f"[trunk]\ntype=identify\nendpoint=trunk\nmatch={self.trunk[0]}\n",

@@ -86,6 +86,7 @@ def test_our_server_killed_in_the_middle_of_a_call_loses_neither_call_nor_end(he
             await asyncio.wait_for(call.answered.wait(), 30)
             healthy.program.stop(signal.SIGKILL)
             healthy.program.start()
+            await asyncio.sleep(1.0)  # starting held this loop, and with it the sound
             await call.hang_up()
             await asyncio.sleep(0.3)
 
@@ -110,6 +111,7 @@ def test_a_frozen_server_holds_no_channel_of_a_caller_who_leaves_and_lets_go_whe
             healthy.program.stop(signal.SIGKILL)
             await asyncio.wait_for(stays.answered.wait(), 10)
             healthy.program.start()
+            await asyncio.sleep(1.0)
             await stays.hang_up()
             await asyncio.sleep(0.5)
 
