@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from bx24client import BatchResult, Bitrix24, BitrixError, Command, Registered, UserNotActive, telephony
+from bx24client import BatchResult, Bitrix24, BitrixError, Command, CrmEntity, Registered, UserNotActive, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import back_off
@@ -102,7 +102,7 @@ class Reception:
             log.warning("call %s: the client was not found out: %s", call.call_id, error)
             answer.set_result(Heard())
             return
-        entities = [dataclasses.asdict(entity) for entity in found]
+        entities = [as_data(entity) for entity in found]
         answer.set_result(Heard(entities))
         self._record(call, [Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities})])
 
@@ -126,6 +126,13 @@ class Reception:
             self._logbook.record(events)
         except OSError:
             log.exception("call %s: neither database nor spool took the portal's answer", call.call_id)
+
+
+def as_data(entity: CrmEntity) -> dict[str, Any]:
+    """An entity as event data."""
+    person = entity.responsible
+    responsible = person and {"user_id": person.user_id, "extension": person.extension, "workday": person.workday}
+    return {"type": entity.type, "id": entity.id, "name": entity.name, "responsible": responsible}
 
 
 def registration(call_id: str, registered: Registered) -> Event:
@@ -157,7 +164,7 @@ def _failed(call: Call, reason: str, retry_in_s: float) -> Event:
 
 def _entities(call: Call, result: BatchResult) -> list[dict[str, Any]] | None:
     try:
-        return [dataclasses.asdict(entity) for entity in result["search"]]
+        return [as_data(entity) for entity in result["search"]]
     except BitrixError as error:
         log.warning("call %s: the client was not found out: %s", call.call_id, error)
         return None

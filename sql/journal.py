@@ -28,6 +28,7 @@ _EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.d
 # SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
 _LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
 _OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("of_call"))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COLUMNS = ("linkedid", "state", "direction", "client_number", "started_at", "portal_call_id", "due_at")
 _LEASE = ("lease_until", "lease_owner")
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
@@ -187,10 +188,6 @@ class Journal:
             values["due_at"] = due_at
         self._database.write(lambda c: c.execute(sa.update(calls).where(calls.c.call_id == call_id).values(**values)))
 
-    def next_due(self) -> float | None:
-        """When the next call falls due."""
-        return self._database.read(lambda c: c.execute(sa.select(sa.func.min(calls.c.due_at))).scalar())
-
 
 def _setting(names: Sequence[str]) -> Any:
     return _OF_CALL.values({name: sa.bindparam(name) for name in names})
@@ -208,7 +205,7 @@ def _event_row(event: Event) -> dict[str, Any]:
         "call_id": event.call_id,
         "kind": event.kind.value,
         "at": event.at,
-        "data": json.dumps(event.data, ensure_ascii=False, separators=(",", ":")),
+        "data": _encode(event.data),
     }
 
 

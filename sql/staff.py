@@ -25,11 +25,6 @@ class Staff:
         employees, mapped, _ = self._database.read(_everything)
         return Directory.of(employees, mapped, synced=bool(employees))
 
-    def line_of(self, did: str) -> str:
-        """The portal's external line for a DID, or "" when it is not mapped."""
-        query = sa.select(lines.c.line).where(lines.c.did == did)
-        return self._database.read(lambda c: c.execute(query).scalar()) or ""
-
     def lines(self) -> dict[str, str]:
         """DID -> line."""
         query = sa.select(lines.c.did, lines.c.line)

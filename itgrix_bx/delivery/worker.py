@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import os
@@ -25,7 +24,7 @@ from itgrix_bx.delivery import recordings
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, back_off, due_at, next_step
 from itgrix_bx.logbook import Logbook
-from itgrix_bx.reception import failure, registration
+from itgrix_bx.reception import as_data, failure, registration
 from sql.database import DatabaseAwayError
 
 log = logging.getLogger("itgrix_bx.delivery")
@@ -148,7 +147,7 @@ class Worker:
             found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
         except BitrixError:
             return []
-        return [_event(call, Kind.CLIENT, entities=[_plain(entity) for entity in found])]
+        return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
 
     def _register_for_default(self, call: Call, params: dict[str, object], error: BitrixError) -> list[Event]:
         default = self._settings.portal.default_user
@@ -267,10 +266,6 @@ def _told(event: Event) -> str:
 
 def _event(call: Call, kind: Kind, **data: object) -> Event:
     return Event(call.call_id, kind, time.time(), data)
-
-
-def _plain(entity: telephony.CrmEntity) -> dict[str, object]:
-    return dataclasses.asdict(entity)
 
 
 def _finished(call: Call, done: Finished) -> Event:
