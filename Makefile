@@ -1,6 +1,6 @@
 # make demo     three calls through the program, on any Debian 12 machine
 # make test     every real part installed and started, all tests (CI runs this)
-.PHONY: demo test test-real test-all bench chaos lint lab clean
+.PHONY: demo test test-all bench chaos lint lab clean
 
 PYTHON = .venv/bin/python
 
@@ -8,13 +8,8 @@ demo:
 	@scripts/bootstrap.sh run
 	@.venv/bin/itgrix-bx demo
 
-# The real calls of tests/real stand apart (`make test-real`) until a rare delay of some seconds in one of ten calls
-# at once is understood: see CHANGELOG, Known problems.
 test: lint
-	@$(PYTHON) -m pytest -q --ignore=tests/real/test_calls.py --ignore=tests/real/test_phone_first.py
-
-test-real: lint
-	@$(PYTHON) -m pytest -q tests/real
+	@$(PYTHON) -m pytest -q
 
 # Every real call on both databases.
 test-all: lint

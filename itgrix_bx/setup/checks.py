@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from sql.staff import Staff
 OK, WARNING, BAD, OFF = "ok", "warning", "bad", "off"
 SCOPES = {"telephony": "calls", "crm": "clients and leads", "user_brief": "employees and their extensions"}
 _SKEW_S = 60.0
+_SLOW_NAME_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield fastagi(settings)
     yield recordings(settings)
     yield dialplan()
+    yield host_name()
     yield from not_yet(settings)
 
 
@@ -179,6 +182,19 @@ def dialplan() -> Check:
     if "b24-agi" in done.stdout and "There is no existence" not in done.stdout:
         return Check("dialplan", "the hooks are loaded", OK)
     return Check("dialplan", "Asterisk has no context b24-agi", BAD, "install the hooks: `itgrix-bx dialplan show`")
+
+
+def host_name() -> Check:
+    """Asterisk looks its host's name up while it offers sound: a resolver that does not answer delays calls by 5 s."""
+    name = socket.gethostname()
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo(name, None)
+    seconds = time.monotonic() - began
+    if seconds > _SLOW_NAME_S:
+        cure = f"on the PBX add `127.0.1.1 {name}` to /etc/hosts: Asterisk asks for it, and calls wait"
+        return Check("host name", f"looking {name} up took {seconds:.0f} s", WARNING, cure)
+    return Check("host name", f"{name} is looked up at once", OK)
 
 
 def not_yet(settings: Settings) -> Iterator[Check]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.cli import main
 from itgrix_bx.emulator.portal import PortalEmulator
+from itgrix_bx.setup import checks
 
 
 @pytest.fixture
@@ -142,6 +145,17 @@ def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     assert "db upgrade" in found["database"]["cure"]
     assert found["recordings"]["result"] == "warning"
     assert "does not have it yet" in found["[inbound] answer = cache"]["found"]
+
+
+def test_doctor_warns_of_a_host_name_that_makes_asterisk_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolver_that_does_not_answer(*_: object) -> None:
+        time.sleep(0.6)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver_that_does_not_answer)
+    check = checks.host_name()
+    assert check.result == checks.WARNING
+    assert "/etc/hosts" in check.cure
 
 
 def test_a_table_for_people_names_parts_and_cures(machine: Machine) -> None:
