@@ -241,26 +241,25 @@ class Bitrix24:
         idempotent: bool,
     ) -> T:
         deadline = time.monotonic() + (timeouts.total if timeout_s is None else timeout_s)
-        if timeout_s is not None:
-            timeouts = replace(timeouts, total=max(timeout_s, 0.001))
 
         def attempt() -> T:
             self.budget.take(lane, max(0.0, deadline - time.monotonic()))
             try:
-                return once(timeouts.within(deadline - time.monotonic()))
+                return once(timeouts.ending_in(deadline - time.monotonic()))
             except MovedTooFar:  # the portal was asked and answered, if only with a redirect
                 raise
             except NotSent:
                 self.budget.give_back()
                 raise
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: _again(error, idempotent)),
-            wait=_pause,
-            stop=lambda state: state.attempt_number >= ATTEMPTS or _too_late(state, deadline),
-            reraise=True,
-        )
-        return self._renewing(lambda: retrying(attempt))
+        def run() -> T:
+            # Nearly every request succeeds at once, and the machinery of retrying costs more than many of its parts.
+            try:
+                return attempt()
+            except BitrixError as error:
+                return _retrying(deadline, idempotent)(_first_raising(error, attempt))
+
+        return self._renewing(run)
 
     def _renewing(self, run: Callable[[], T]) -> T:
         try:
@@ -269,6 +268,27 @@ class Bitrix24:
             if not self.auth.renew():
                 raise
         return run()
+
+
+def _retrying(deadline: float, idempotent: bool) -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: _again(error, idempotent)),
+        wait=_pause,
+        stop=lambda state: state.attempt_number >= ATTEMPTS or _too_late(state, deadline),
+        reraise=True,
+    )
+
+
+def _first_raising(error: BitrixError, attempt: Callable[[], T]) -> Callable[[], T]:
+    """`attempt`, whose first run is over and ended with `error`."""
+    failed = [error]
+
+    def run() -> T:
+        if failed:
+            raise failed.pop()
+        return attempt()
+
+    return run
 
 
 def _decode(reply: Reply) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -150,9 +151,14 @@ def _pairs(value: Mapping[Any, Any] | list[Any], prefix: str) -> Iterator[tuple[
             yield name, quote(str(item), safe="")
 
 
+@functools.lru_cache(1024)  # parameters have few names
+def _quoted_name(name: str) -> str:
+    return quote(name, safe="")
+
+
 def _nested(prefix: str, key: str) -> str:
     if not prefix:
-        return quote(key, safe="")
+        return _quoted_name(key)
     if not key or _BAD_INNER_NAME.search(key):
         raise ValueError(f"PHP cannot take the array key {key!r}")
-    return f"{prefix}[{quote(key, safe='')}]"
+    return f"{prefix}[{_quoted_name(key)}]"

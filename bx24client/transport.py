@@ -56,9 +56,9 @@ class Timeouts:
         if min(self.connect, self.write, self.read, self.total) <= 0:
             raise ValueError("every timeout must be above 0 seconds")
 
-    def within(self, total_s: float) -> Timeouts:
+    def ending_in(self, total_s: float) -> Timeouts:
         """The same, but the whole exchange takes at most `total_s`."""
-        return replace(self, total=max(0.001, min(self.total, total_s)))
+        return Timeouts(self.connect, self.write, self.read, max(0.001, total_s))
 
 
 class Body(Protocol):
@@ -344,6 +344,7 @@ class _TimedSocket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._limit_s: float | None = None
         self.used_at = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:
@@ -352,6 +353,11 @@ class _TimedSocket:
     def settimeout(self, value: float | None) -> None:
         """Ignored: the running exchange decides."""
 
+    def _limit(self, seconds: float) -> None:
+        if seconds != self._limit_s:  # a system call, even if nothing changes
+            self._sock.settimeout(seconds)
+            self._limit_s = seconds
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         view = memoryview(data).cast("B")
         exchange = _exchange_now()
@@ -359,7 +365,7 @@ class _TimedSocket:
         is_body, exchange.headers_out = exchange.headers_out, True
         for start in range(0, len(view), _CHUNK):
             piece = view[start : start + _CHUNK]
-            self._sock.settimeout(exchange.allow("write", exchange.timeouts.write))
+            self._limit(exchange.allow("write", exchange.timeouts.write))
             if is_body:
                 exchange.about_to_send(len(piece))
             self._sock.sendall(piece, flags)
@@ -379,7 +385,7 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         exchange = _exchange_now()
-        self._owner._sock.settimeout(exchange.allow("read", exchange.timeouts.read))
+        self._owner._limit(exchange.allow("read", exchange.timeouts.read))
         self._owner.used_at = time.monotonic()
         count: int | None = self._raw.readinto(buffer)
         return count

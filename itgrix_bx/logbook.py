@@ -53,13 +53,37 @@ class Logbook:
             try:
                 appended = self.journal.append(events, if_new=if_new, timeout_s=PATIENCE_S, release=release)
             except DatabaseAwayError as error:
-                self.away_since = time.time()
-                log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)
+                self._lose(error)
             else:
                 self._tell(appended.call)
                 return appended
         self.spool.append([*events, *if_new])
         return None
+
+    def record_soon(self, events: Sequence[Event]) -> None:
+        """Like record, for those who need not know that it is stored. Never raises."""
+        if self.away_since is not None:
+            self._to_spool(events)
+            return
+
+        def done(appended: Appended | None, error: Exception | None) -> None:
+            if appended is None:
+                self._lose(error)
+                self._to_spool(events)
+            else:
+                self._tell(appended.call)
+
+        self.journal.append_soon(events, done)
+
+    def _lose(self, error: Exception | None) -> None:
+        self.away_since = time.time()
+        log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)
+
+    def _to_spool(self, events: Sequence[Event]) -> None:
+        try:
+            self.spool.append([*events])
+        except OSError:
+            log.exception("call %s: neither database nor spool took %s", events[0].call_id, [e.kind for e in events])
 
     def recover(self) -> None:
         """Try the database again and replay the spool; quiet while it is still away."""

@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from bx24client import BatchResult, Bitrix24, BitrixError, Command, CrmEntity, Registered, UserNotActive, telephony
@@ -31,6 +32,9 @@ class Heard:
     portal_call_id: str = ""
 
 
+_Answer = SimpleQueue[Heard]
+
+
 class Reception:
     """The live side of the portal: one round trip for a caller who waits."""
 
@@ -45,38 +49,37 @@ class Reception:
 
     def ask(self, call: Call, *, search: bool, until: float) -> Heard:
         """Register `call` and, with `search`, find its client; what is known at `until` (monotonic)."""
-        answer: Future[Heard] = Future()
+        answer: _Answer = SimpleQueue()
         job = self._pool.submit(self._run, self._search_and_register if search else self._register, call, answer)
         try:
-            return answer.result(max(0.0, until - time.monotonic()))
-        except TimeoutError:
+            return answer.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
             if job.cancel():  # never left: every place was taken by a slower portal
-                self._record(call, [_failed(call, "the portal is slow: no request was free in time", 1.0)])
+                self._logbook.record_soon([_failed(call, "the portal is slow: no request was free in time", 1.0)])
             return Heard()
 
     def search(self, call: Call, *, until: float) -> Heard:
         """Find the client of a call that is registered already or will be."""
-        answer: Future[Heard] = Future()
+        answer: _Answer = SimpleQueue()
         self._pool.submit(self._run, self._search_alone, call, answer)
         try:
-            return answer.result(max(0.0, until - time.monotonic()))
-        except TimeoutError:
+            return answer.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
             return Heard()
 
-    def _run(self, work: Callable[[Call, Future[Heard]], None], call: Call, answer: Future[Heard]) -> None:
+    def _run(self, work: Callable[[Call, _Answer], None], call: Call, answer: _Answer) -> None:
         try:
             work(call, answer)
         except Exception:
             log.exception("call %s: asking the portal failed by our own fault; delivery will try again", call.call_id)
-            self._record(call, [_failed(call, "internal error, see the log", 5.0)])
+            self._logbook.record_soon([_failed(call, "internal error, see the log", 5.0)])
         finally:
-            if not answer.done():
-                answer.set_result(Heard())
+            answer.put(Heard())  # for who still waits; only the first is read
 
-    def _search_and_register(self, call: Call, answer: Future[Heard]) -> None:
+    def _search_and_register(self, call: Call, answer: _Answer) -> None:
         if not self._both_fit():
             self._search_alone(call, answer)
-            self._register(call, Future())
+            self._register(call, SimpleQueue())
             return
         commands: dict[str, Command[Any]] = {
             "search": telephony.search_crm_entities(call.client_number),
@@ -85,47 +88,41 @@ class Reception:
         try:
             result = self._portal.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="caller")
         except BitrixError as error:
-            self._record(call, [failure(call, error)])
+            self._logbook.record_soon([failure(call, error)])
             return
         entities, events = _entities(call, result), []
         if entities is not None:
             events.append(Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities}))
         registered, event = _registered(call, result)
-        answer.set_result(Heard(entities, registered.call_id if registered else ""))
-        self._record(call, [*events, event])
+        answer.put(Heard(entities, registered.call_id if registered else ""))
+        self._logbook.record_soon([*events, event])
 
-    def _search_alone(self, call: Call, answer: Future[Heard]) -> None:
+    def _search_alone(self, call: Call, answer: _Answer) -> None:
         command = telephony.search_crm_entities(call.client_number)
         try:
             found = self._portal.execute(command, timeout_s=_REQUEST_S, lane="caller")
         except BitrixError as error:
             log.warning("call %s: the client was not found out: %s", call.call_id, error)
-            answer.set_result(Heard())
+            answer.put(Heard())
             return
         entities = [as_data(entity) for entity in found]
-        answer.set_result(Heard(entities))
-        self._record(call, [Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities})])
+        answer.put(Heard(entities))
+        self._logbook.record_soon([Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities})])
 
-    def _register(self, call: Call, answer: Future[Heard]) -> None:
+    def _register(self, call: Call, answer: _Answer) -> None:
         command = telephony.register(call.register_params or {})
         try:
             registered = self._portal.execute(command, timeout_s=_REQUEST_S, lane="caller")
         except BitrixError as error:
-            self._record(call, [failure(call, error)])
+            self._logbook.record_soon([failure(call, error)])
             return
-        answer.set_result(Heard(None, registered.call_id))
-        self._record(call, [registration(call.call_id, registered)])
+        answer.put(Heard(None, registered.call_id))
+        self._logbook.record_soon([registration(call.call_id, registered)])
 
     def _both_fit(self) -> bool:
         typical = self._portal.durations.typical
         methods = ("telephony.externalCall.searchCrmEntities", "telephony.externalCall.register")
         return sum(typical(method) or 0.0 for method in methods) < _COMFORT * self._deadline_s
-
-    def _record(self, call: Call, events: list[Event]) -> None:
-        try:
-            self._logbook.record(events)
-        except OSError:
-            log.exception("call %s: neither database nor spool took the portal's answer", call.call_id)
 
 
 def as_data(entity: CrmEntity) -> dict[str, Any]:

@@ -12,8 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +21,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 T = TypeVar("T")
+
+_Job = tuple[Callable[[Connection], Any], Callable[[Any, Exception | None], None]]
 
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
 _DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
@@ -39,7 +39,7 @@ class Database:
 
     def __init__(self, url: str, *, busy_timeout_s: float = 1.0) -> None:
         self.engine = _engine(url, busy_timeout_s)
-        self._jobs: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._start = threading.Lock()
         self._last_commit = 0.0
@@ -52,32 +52,30 @@ class Database:
         commits one transaction after the other is busy, not away, and is waited for up to _QUEUE_S. The write may
         still happen afterwards, so jobs must be safe to repeat.
         """
-        future = self.submit(job)
-        try:
-            return self._await(future, timeout_s)
-        except FutureTimeoutError:
-            raise DatabaseAwayError(f"the database did not answer within {timeout_s:g} s") from None
-        except SQLAlchemyError as error:
-            raise DatabaseAwayError(_plain(error)) from error
+        # The cheapest way to hand a value from thread to thread.
+        box: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+        self.submit(job, lambda result, error: box.put((result, error)))
+        result, error = self._await(box, timeout_s)
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
 
-    def _await(self, future: Future[T], timeout_s: float) -> T:
+    def submit(self, job: Callable[[Connection], T], done: Callable[[T | None, Exception | None], None]) -> None:
+        """Queue `job` for the writer, which calls `done` after the commit, with the result or why there is none."""
+        self._ensure_writer()
+        self._jobs.put((job, done))
+
+    def _await(self, box: queue.SimpleQueue[T], timeout_s: float) -> T:
         asked = time.monotonic()
         wait = timeout_s
         while True:
             try:
-                return future.result(wait)
-            except FutureTimeoutError:
+                return box.get(timeout=max(0.0, wait))
+            except queue.Empty:
                 now = time.monotonic()
                 wait = max(asked, self._last_commit) + timeout_s - now
                 if wait <= 0 or now - asked > max(timeout_s, _QUEUE_S):
-                    raise
-
-    def submit(self, job: Callable[[Connection], T]) -> Future[T]:
-        """Queue `job` for the writer; the future is done when its transaction is committed."""
-        self._ensure_writer()
-        future: Future[T] = Future()
-        self._jobs.put((job, future))
-        return future
+                    raise DatabaseAwayError(f"the database did not answer within {timeout_s:g} s") from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` on a connection of its own. Raises DatabaseAwayError."""
@@ -85,7 +83,7 @@ class Database:
             with self.engine.connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
-            raise DatabaseAwayError(_plain(error)) from error
+            raise _away(error) from error
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -111,7 +109,7 @@ class Database:
                 self._commit(batch)
         self._let_go()
 
-    def _take_waiting(self) -> tuple[list[tuple[Callable[[Connection], Any], Future[Any]]], bool]:
+    def _take_waiting(self) -> tuple[list[_Job], bool]:
         batch = []
         job = self._jobs.get()
         while job is not _CLOSE:
@@ -124,20 +122,20 @@ class Database:
                 return batch, False
         return batch, True
 
-    def _commit(self, batch: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+    def _commit(self, batch: list[_Job]) -> None:
         try:
             results = self._transact([job for job, _ in batch])
             self._last_commit = time.monotonic()
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                batch[0][1](None, _away(error))
                 return
             # One bad job must not take the others down: each again, alone.
             for one in batch:
                 self._commit([one])
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+        for (_, done), result in zip(batch, results, strict=True):
+            done(result, None)
 
     def _transact(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
         try:
@@ -171,15 +169,26 @@ class Prepared:
     """
 
     def __init__(self, database: Database, statement: Any, names: Sequence[str] | None = None) -> None:
-        compiled = statement.compile(dialect=database.engine.dialect, column_keys=names)
+        self._dialect = database.engine.dialect
+        self._driver: Any = self._dialect.dbapi
+        compiled = statement.compile(dialect=self._dialect, column_keys=names)
         self._sql = str(compiled)
         self._order: Sequence[str] | None = compiled.positiontup  # None: the driver takes them by name
 
     def run(self, connection: Connection, *rows: Mapping[str, Any]) -> Any:
-        """Execute with one or several rows of parameters; the cursor result."""
+        """Execute with one or several rows of parameters; the driver's cursor."""
         order = self._order
         values: list[Any] = [dict(row) if order is None else tuple(row[name] for name in order) for row in rows]
-        return connection.exec_driver_sql(self._sql, values[0] if len(values) == 1 else values)
+        cursor = connection.connection.cursor()
+        try:
+            if len(values) == 1:
+                cursor.execute(self._sql, values[0])
+            else:
+                cursor.executemany(self._sql, values)
+        except self._driver.Error as error:
+            # What SQLAlchemy would have raised had it executed the statement.
+            raise DBAPIError.instance(self._sql, None, error, self._driver.Error, dialect=self._dialect) from error
+        return cursor
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:
@@ -230,10 +239,14 @@ _again = tenacity.Retrying(
 )
 
 
-def _plain(error: SQLAlchemyError) -> str:
-    """The driver's own words without SQL, parameters or the password in the URL."""
+def _away(error: Exception) -> Exception:
+    """For an error of the database its own words, without SQL, parameters or the password in the URL."""
+    if not isinstance(error, SQLAlchemyError):
+        return error
     orig = getattr(error, "orig", None)
-    return f"the database refused: {orig.args[-1] if orig is not None and orig.args else type(error).__name__}"
+    return DatabaseAwayError(
+        f"the database refused: {orig.args[-1] if orig is not None and orig.args else type(error).__name__}"
+    )
 
 
 @contextlib.contextmanager

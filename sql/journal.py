@@ -70,6 +70,12 @@ class Journal:
         """
         return self._database.write(lambda c: self._append(c, new_events, if_new, release), timeout_s=timeout_s)
 
+    def append_soon(
+        self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
+    ) -> None:
+        """Like append, without waiting; `done` hears of it in the writer's thread and must be quick."""
+        self._database.submit(lambda c: self._append(c, new_events, (), False), done)
+
     def _append(
         self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: bool
     ) -> Appended:

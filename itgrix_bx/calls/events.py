@@ -6,6 +6,7 @@ comes twice, late or out of order cannot put a call into an impossible state.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,6 +39,11 @@ class Kind(StrEnum):
 HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP})
 
 
+# As unique as a UUID each, without asking the kernel for each.
+_PROCESS = uuid.uuid4().hex[:20]
+_count = itertools.count()
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened to call `call_id` at `at` (unix seconds, this server's clock)."""
@@ -46,4 +52,4 @@ class Event:
     kind: Kind
     at: float
     data: dict[str, Any] = field(default_factory=dict)
-    event_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    event_id: str = field(default_factory=lambda: f"{_PROCESS}{next(_count):012x}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from queue import SimpleQueue
 
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import due_at
@@ -138,13 +139,17 @@ def test_a_bad_write_does_not_take_the_ones_beside_it_down(database: Database) -
     def bad(_: object) -> None:
         raise ValueError("bad")
 
-    first = database.submit(slow)
+    told: SimpleQueue[tuple[object, Exception | None]] = SimpleQueue()
+    database.submit(slow, lambda *outcome: told.put(outcome))
     started.wait(5)
-    futures = [database.submit(bad), database.submit(lambda _: "good")]
+    database.submit(bad, lambda *outcome: told.put(outcome))
+    database.submit(lambda _: "good", lambda *outcome: told.put(outcome))
     go.set()
-    assert first.result(5) == "slow"
-    assert isinstance(futures[0].exception(5), ValueError)
-    assert futures[1].result(5) == "good"
+    assert told.get(timeout=5) == ("slow", None)
+    nothing, error = told.get(timeout=5)
+    assert nothing is None
+    assert isinstance(error, ValueError)
+    assert told.get(timeout=5) == ("good", None)
 
 
 def test_upgrading_twice_is_harmless_and_check_is_satisfied(database: Database) -> None:

@@ -33,7 +33,7 @@ def finish(context: Context, params: Params) -> dict[str, Any]:
         row, errors = _commit(store, call, user, params)
     store.clock.sleep(store.settings.finish_delete_delay_s)
     with store.lock:
-        store.calls.pop(call.call_id, None)
+        store.drop_call(call)
     return _answer(row, errors)
 
 

@@ -111,9 +111,28 @@ class Store:
         self.http_requests = 0
         self.refused_requests = 0
         self._by_phone: dict[str, list[Client]] = {}
+        self._calls_of_external: dict[str, dict[str, Call]] = {}
         self._rows_of_call: dict[str, list[dict[str, Any]]] = {}
         self._rows_of_external: dict[str, list[dict[str, Any]]] = {}
         self._last_ids: dict[str, int] = {}
+
+    def add_call(self, call: Call) -> None:
+        """A call that was registered."""
+        self.calls[call.call_id] = call
+        if call.external_call_id:
+            self._calls_of_external.setdefault(call.external_call_id, {})[call.call_id] = call
+
+    def drop_call(self, call: Call) -> None:
+        """A call that was finished, if it is still there."""
+        self.calls.pop(call.call_id, None)
+        same = self._calls_of_external.get(call.external_call_id or "", {})
+        same.pop(call.call_id, None)
+        if not same:
+            self._calls_of_external.pop(call.external_call_id or "", None)
+
+    def calls_of_external(self, external_call_id: str) -> list[Call]:
+        """The open calls with this EXTERNAL_CALL_ID, oldest first."""
+        return list(self._calls_of_external.get(external_call_id, {}).values())
 
     def next_id(self, table: str) -> int:
         """The next id of a table."""

@@ -107,8 +107,8 @@ def _start_date(store: Store, value: object) -> float:
 def _same_call(store: Store, wanted: Call, params: Params) -> Call | None:
     since = store.clock.now() - store.settings.dedupe_window_s
     by_line = params.get("LINE_NUMBER") is not None and wanted.line != ""
-    by_external = bool(wanted.external_call_id)
-    for call in store.calls.values():
+    external = wanted.external_call_id
+    for call in store.calls_of_external(external) if external else store.calls.values():
         if (
             call.phone_number == wanted.phone_number
             and call.user_id == wanted.user_id
@@ -116,7 +116,6 @@ def _same_call(store: Store, wanted: Call, params: Params) -> Call | None:
             # The start of the call, not of its registration, decides: an old call is never found again.
             and call.started_at > since
             and (not by_line or call.line == wanted.line)
-            and (not by_external or call.external_call_id == wanted.external_call_id)
         ):
             return call
     return None
@@ -131,7 +130,7 @@ def _insert(context: Context, call: Call, params: Params) -> Call:
     if call.line and call.line not in store.lines:
         store.lines[call.line] = Line(call.line)
         store.line_ids[call.line] = store.next_id("lines")
-    store.calls[call.call_id] = call
+    store.add_call(call)
     crm.bind(store, call, params)
     return call
 
