@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
 import secrets
 import socket
 import threading
@@ -20,7 +18,7 @@ from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery import recordings
+from itgrix_bx.delivery.attach import Attach, statistics_row
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, back_off, due_at, next_step
 from itgrix_bx.logbook import Logbook
@@ -33,7 +31,6 @@ _LEASE_S = 180.0
 _AT_ONCE = 4
 _IDLE_S = 1.0
 _REQUEST_S = 60.0
-_UPLOAD_FROM = 5 * 1024 * 1024  # bytes; larger recordings go to an uploadUrl instead of base64
 
 
 class Worker:
@@ -47,6 +44,7 @@ class Worker:
         self._client = client
         self._cards = cards
         self._directory = directory
+        self._attach = Attach(settings, client)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -111,7 +109,7 @@ class Worker:
         if call is None or due is None or due > time.time():
             self._logbook.journal.release(call_id, due_at=due)
             return
-        steps = {REGISTER: self._register, FINISH: self._finish, ATTACH: self._attach}
+        steps = {REGISTER: self._register, FINISH: self._finish, ATTACH: self._attach.step}
         events = steps[next_step(call) or REGISTER](call)
         self._logbook.record(events, release=True)
         log.info("call %s: %s", call_id, ", ".join(_told(event) for event in events))
@@ -166,7 +164,7 @@ class Worker:
     def _finish(self, call: Call) -> list[Event]:
         try:
             # After a try whose answer is not known the portal is asked before it is told again.
-            if call.finish_tries and (row := self._statistics(call)):
+            if call.finish_tries and (row := statistics_row(self._client, call)):
                 return [_finished_by_statistics(call, row)]
             return [self._tell_finish(call)]
         except BitrixError as error:
@@ -182,7 +180,7 @@ class Worker:
         try:
             return _finished(call, self._send_finish(call, params))
         except CallNotFound:
-            row = self._statistics(call)
+            row = statistics_row(self._client, call)
             if row is None:
                 raise
             return _finished_by_statistics(call, row)
@@ -206,56 +204,11 @@ class Worker:
         done: Finished = self._client.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="outcome")["finish"]
         return done
 
-    def _statistics(self, call: Call) -> StatRow | None:
-        rows = self._client.execute(telephony.statistics({"CALL_ID": call.portal_call_id}), timeout_s=_REQUEST_S)
-        return next((row for row in rows if row.call_id == call.portal_call_id), None)
-
     def _finish_failure(self, call: Call, error: BitrixError) -> Event:
         if not error.retryable:
             return _gave_up(call, FINISH, error)
         retry_at = time.time() + back_off(call.finish_tries, error.retry_after_s)
         return _event(call, Kind.FINISH_FAILED, error=str(error), retry_at=retry_at)
-
-    # --- the recording ---------------------------------------------------------------------------
-
-    def _attach(self, call: Call) -> list[Event]:
-        waited = time.time() - (call.ended_at or 0.0)
-        patient = waited < self._settings.recordings.wait
-        where = self._settings.recordings
-        try:
-            ready = recordings.load(call.recording.path, where.directory, where.asterisk_directory, patient=patient)
-        except recordings.RefusedError as error:
-            return [_recording(call, "refused", str(error))]
-        except recordings.NotReadyError as error:
-            if not patient:
-                return [_recording(call, "missing", f"{error}; given up after {waited:.0f} s")]
-            retry_in = min(60.0, max(0.5, waited / 4))
-            return [_recording(call, "waiting", str(error), retry_at=time.time() + retry_in)]
-        try:
-            return [self._send_recording(call, ready)]
-        except BitrixError as error:
-            return [self._attach_failure(call, error)]
-
-    def _send_recording(self, call: Call, ready: recordings.Ready) -> Event:
-        facts = {"bytes": len(ready.content), "sha256": hashlib.sha256(ready.content).hexdigest()}
-        if call.recording.tries and (row := self._statistics(call)) and row.record_file_id:
-            return _recording(call, "uploaded", "", file_id=row.record_file_id, **facts)
-        # The name must be unique in the portal's month folder, and lower case to its end.
-        stem = re.sub(r"[^a-z0-9.-]", "-", f"{self._settings.pbx.name}{call.call_id}".lower())[:80]
-        name = f"{stem}-{call.recording.tries + 1}-{secrets.token_hex(3)}.{ready.suffix}"
-        if len(ready.content) < _UPLOAD_FROM:
-            command = telephony.attach_record(call.portal_call_id, name, ready.content)
-            file_id = self._client.execute(command, timeout_s=_REQUEST_S, lane="recording")
-        else:
-            place = self._client.execute(telephony.upload_url(call.portal_call_id, name), lane="recording")
-            file_id = self._client.upload(place, ready.content, name)
-        return _recording(call, "uploaded", "", file_id=file_id, name=name, **facts)
-
-    def _attach_failure(self, call: Call, error: BitrixError) -> Event:
-        if not error.retryable:
-            return _recording(call, "refused", str(error))
-        retry_at = time.time() + back_off(call.recording.tries, error.retry_after_s)
-        return _recording(call, "waiting", str(error), retry_at=retry_at)
 
 
 def _told(event: Event) -> str:
@@ -282,7 +235,3 @@ def _finished_by_statistics(call: Call, row: StatRow) -> Event:
 
 def _gave_up(call: Call, step: str, error: BitrixError) -> Event:
     return _event(call, Kind.GAVE_UP, step=step, error=str(error))
-
-
-def _recording(call: Call, state: str, detail: str, **more: object) -> Event:
-    return _event(call, Kind.RECORDING, state=state, detail=detail, **more)
