@@ -27,6 +27,11 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
     _log_to_stderr(log_level)
     from itgrix_bx.service import ALL, Service
 
+    stop = threading.Event()
+    # Before the ports open: who finds them open may send a signal at once, and its default action is to kill.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         service = Service(context.settings(), frozenset(only) or ALL)
         service.start()
@@ -34,9 +39,6 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
         raise Problem(str(error)) from None
     except OSError as error:
         raise Problem(f"cannot start: {error.strerror or error}; {_cure(error)}") from None
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(context, service))
     notify("READY=1")
     while not stop.wait(1):
