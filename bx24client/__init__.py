@@ -71,6 +71,7 @@ from bx24client.errors import (
     WebServerRefused,
     WrongAuthType,
 )
+from bx24client.health import Health
 from bx24client.limits import LANES, Budget
 from bx24client.lines import Line
 from bx24client.telephony import CrmEntity, Finished, Registered, Responsible, StatRow, UploadUrl
@@ -97,6 +98,7 @@ __all__ = [
     "Durations",
     "FileRefused",
     "Finished",
+    "Health",
     "InvalidFinish",
     "InvalidRequest",
     "Line",

@@ -32,6 +32,7 @@ from bx24client.errors import (
     WebServerRefused,
     portal_error,
 )
+from bx24client.health import Health
 from bx24client.limits import Budget
 from bx24client.telephony import UploadUrl, read_file_id
 from bx24client.transport import JsonBody, Reply, Timeouts, Transport
@@ -71,6 +72,7 @@ class Bitrix24:
         self.timeouts = timeouts or Timeouts()
         self.budget = budget or Budget()
         self.durations = Durations()
+        self.health = Health()
         self._transport = Transport(self.auth.portal, ca_file=ca_file, on_moved=on_moved)
 
     def __repr__(self) -> str:
@@ -259,7 +261,13 @@ class Bitrix24:
             except BitrixError as error:
                 return _retrying(deadline, idempotent)(_first_raising(error, attempt))
 
-        return self._renewing(run)
+        try:
+            result = self._renewing(run)
+        except BitrixError as error:
+            self.health.failed(error)
+            raise
+        self.health.worked()
+        return result
 
     def _renewing(self, run: Callable[[], T]) -> T:
         try:

@@ -14,7 +14,8 @@ from typing import Any
 from bx24client import BatchResult, Bitrix24, BitrixError, Command, CrmEntity, Registered, UserNotActive, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.delivery.schedule import back_off
+from itgrix_bx.delivery.schedule import REGISTER
+from itgrix_bx.delivery.trouble import failed
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -149,9 +150,7 @@ def failure(call: Call, error: BitrixError) -> Event:
     """The journal's event for a register that failed: when to try again, or that a person is needed."""
     if isinstance(error, UserNotActive):
         return _failed(call, str(error), 0.0)  # delivery names the default user instead
-    if not error.retryable:
-        return Event(call.call_id, Kind.GAVE_UP, time.time(), {"step": "register", "error": str(error)})
-    return _failed(call, str(error), back_off(call.register_tries, error.retry_after_s))
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries)
 
 
 def _failed(call: Call, reason: str, retry_in_s: float) -> Event:

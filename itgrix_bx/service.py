@@ -14,7 +14,7 @@ from fastagi_server import FastAGIServer
 from itgrix_bx.calls.call import Call
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
@@ -52,7 +52,7 @@ class Service:
         self.client = portal_client(settings)
         self.database = Database(settings.database.url.get_secret_value())
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(self.database, due_at)
+        self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
         self.employees = Employees(Staff(self.database), self.client)
         self.cards = Cards(self.client, lambda: self.employees.directory)

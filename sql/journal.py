@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,17 +21,26 @@ from itgrix_bx.calls.events import Event, Kind
 from sql.database import Database, Prepared
 from sql.tables import calls, events
 
-Due = Callable[[Call], float | None]
+Due = Callable[[Call], tuple[str, float] | None]
+
+# A call postponed further than any back-off goes was postponed by a clock that has been put right since.
+_CLOCK_WAS_WRONG_S = 7200.0
 
 _EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data).where(
     events.c.call_id == sa.bindparam("call_id")
 )
 # SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
 _LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
+_OWNER = sa.select(calls.c.call_id).where(calls.c.portal_call_id == sa.bindparam("portal_call_id"))
+_LEASED = sa.select(calls.c.lease_owner, calls.c.lease_until).where(calls.c.call_id == sa.bindparam("call_id"))
 _OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("of_call"))
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_COLUMNS = ("linkedid", "state", "direction", "client_number", "started_at", "portal_call_id", "due_at")
+_COLUMNS = (
+    "linkedid", "state", "direction", "client_number", "started_at", "ended_at", "portal_call_id", "step", "due_at",
+    "last_error",
+)  # fmt: skip
 _LEASE = ("lease_until", "lease_owner")
+_SHARED_AGAIN_S = 20.0
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
 _EVENT = ("event_id", "call_id", "kind", "at", "data")
 
@@ -43,17 +53,23 @@ class Appended:
     new: bool
 
 
-class Journal:
-    """`due_at(call)` tells when delivery has something to do for a call (None: nothing)."""
+class LeaseLostError(Exception):
+    """Somebody else may be working on the call now."""
 
-    def __init__(self, database: Database, due_at: Due) -> None:
+
+class Journal:
+    """`due(call)` tells what delivery has to do for a call, and when (None: nothing)."""
+
+    def __init__(self, database: Database, due: Due) -> None:
         self._database = database
-        self._due_at = due_at
+        self._due = due
         self._insert_event = Prepared(database, _insert_ignoring_repeats(database), _EVENT)
         self._insert_call = Prepared(database, sa.insert(calls), (*_COLUMNS, "call_id"))
         self._update_call = Prepared(database, _setting(_COLUMNS))
         self._update_and_release = Prepared(database, _setting((*_COLUMNS, *_LEASE)))
         self._events_of = Prepared(database, _EVENTS_OF)
+        self._owner = Prepared(database, _OWNER)
+        self._leased = Prepared(database, _LEASED)
         self._lock = Prepared(database, _LOCK) if database.engine.dialect.name != "sqlite" else None
 
     def append(
@@ -63,12 +79,25 @@ class Journal:
         if_new: Sequence[Event] = (),
         timeout_s: float = 10.0,
         release: bool = False,
+        lease: str = "",
     ) -> Appended:
         """Store `new_events` (all of one call) in one transaction, and `if_new` too when they make the call.
 
-        `release` gives the call's lease back. Raises DatabaseAwayError. Repeats (same event_id) change nothing.
+        `release` gives the call's lease back; with `lease` nothing is stored unless that owner still holds it. Raises
+        DatabaseAwayError, LeaseLostError. Repeats (same event_id) change nothing.
         """
-        return self._database.write(lambda c: self._append(c, new_events, if_new, release), timeout_s=timeout_s)
+
+        def job(connection: Connection) -> Appended:
+            if lease:
+                self._check_lease(connection, new_events[0].call_id, lease)
+            return self._append(connection, new_events, if_new, release)
+
+        return self._database.write(job, timeout_s=timeout_s)
+
+    def _check_lease(self, connection: Connection, call_id: str, owner: str) -> None:
+        row = self._leased.run(connection, {"call_id": call_id}).fetchone()
+        if row is None or row[0] != owner or (row[1] or 0.0) < time.time():
+            raise LeaseLostError(f"call {call_id} is somebody else's now")
 
     def append_soon(
         self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
@@ -84,7 +113,7 @@ class Journal:
             self._lock.run(connection, {"call_id": call_id})
         rows = self._events_of.run(connection, {"call_id": call_id})
         known = [Event(call_id, Kind(kind), at, json.loads(data), event_id) for event_id, kind, at, data in rows]
-        added = [*new_events] if known else [*new_events, *if_new]
+        added = [self._if_its_own(connection, e) for e in (new_events if known else [*new_events, *if_new])]
         self._insert_event.run(connection, *map(_event_row, added))
         call = fold([*known, *added])
         row = self._call_row(call)
@@ -96,15 +125,35 @@ class Journal:
             self._update_call.run(connection, row | {"of_call": call_id})
         return Appended(call, not known)
 
+    def _if_its_own(self, connection: Connection, event: Event) -> Event:
+        """A CALL_ID that belongs to another call is no registration: both would be finished as one.
+
+        The portal gives one out twice when client, manager and type are the same and it does not look at
+        EXTERNAL_CALL_ID; once the other call is finished it gives a new one.
+        """
+        if event.kind is not Kind.REGISTERED:
+            return event
+        row = self._owner.run(connection, {"portal_call_id": event.data["portal_call_id"][:64]}).fetchone()
+        if row is None or row[0] == event.call_id:
+            return event
+        data = {"error": f"the portal gave it the CALL_ID of call {row[0]}", "shared": event.data["portal_call_id"]}
+        return dataclasses.replace(
+            event, kind=Kind.REGISTER_FAILED, data=data | {"retry_at": event.at + _SHARED_AGAIN_S}
+        )
+
     def _call_row(self, call: Call) -> dict[str, Any]:
+        step, due_at = self._due(call) or (None, None)
         return {
             "linkedid": call.linkedid[:80],
             "state": call.state,
             "direction": call.direction,
             "client_number": call.client_number[:32],
             "started_at": call.started_at,
+            "ended_at": call.ended_at,
             "portal_call_id": call.portal_call_id[:64] or None,
-            "due_at": self._due_at(call),
+            "step": step,
+            "due_at": due_at,
+            "last_error": call.last_error[:255] or None,
         }
 
     # --- reading ---------------------------------------------------------------------------------
@@ -168,30 +217,61 @@ class Journal:
 
     # --- leases ----------------------------------------------------------------------------------
 
-    def claim(self, owner: str, *, now: float, lease_s: float, limit: int) -> list[str]:
-        """Take up to `limit` due calls for `owner`; nobody else gets them until the lease ends or is given back."""
-        free = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until < now)
-        query = sa.select(calls.c.call_id).where(calls.c.due_at <= now, free).order_by(calls.c.due_at).limit(limit)
-        candidates = self._database.read(lambda c: list(c.execute(query).scalars()))
-        if not candidates:
+    def claim(
+        self,
+        owner: str,
+        steps: Sequence[str],
+        *,
+        now: float,
+        lease_s: float,
+        limit: int,
+        live_since: float | None = None,
+    ) -> list[str]:
+        """Take up to `limit` calls whose next step is due and one of `steps`; nobody else gets them until the lease
+        ends or is given back. Oldest first, but with `live_since` those first that go on or ended after it."""
+        due = sa.and_(
+            calls.c.step.in_(steps),
+            sa.or_(calls.c.due_at <= now, calls.c.due_at > now + _CLOCK_WAS_WRONG_S),
+            sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until < now, calls.c.lease_until > now + 2 * lease_s),
+        )
+        order: list[Any] = [calls.c.started_at, calls.c.id]
+        if live_since is not None:
+            live = sa.or_(calls.c.ended_at.is_(None), calls.c.ended_at >= live_since)
+            order.insert(0, sa.case((live, 0), else_=1))
+        query = sa.select(calls.c.id, calls.c.call_id).where(due).order_by(*order).limit(limit)
+        # Looking costs nobody anything; the lock is taken only when there is something to take.
+        if limit < 1 or not self._database.read(lambda c: c.execute(query.limit(1)).first()):
             return []
 
         def take(connection: Connection) -> list[str]:
-            mine = []
-            for call_id in candidates:
-                taken = sa.update(calls).where(calls.c.call_id == call_id, calls.c.due_at <= now, free)
-                done = connection.execute(taken.values(lease_until=now + lease_s, lease_owner=owner))
-                if done.rowcount == 1:
-                    mine.append(call_id)
-            return mine
+            # Two workers never wait for each other (SQLite's writer is alone and has no need to skip).
+            found = connection.execute(query.with_for_update(skip_locked=True)).all()
+            mine = sa.update(calls).where(calls.c.id.in_([row.id for row in found]))
+            connection.execute(mine.values(lease_until=now + lease_s, lease_owner=owner))
+            return [row.call_id for row in found]
 
         return self._database.write(take)
 
-    def release(self, call_id: str, *, due_at: float | None = None) -> None:
-        """Give a lease back without an event; `due_at` postpones the call."""
-        values: dict[str, Any] = {"lease_until": None, "lease_owner": None}
-        if due_at is not None:
-            values["due_at"] = due_at
+    def release_all(self, is_dead: Callable[[str], bool]) -> int:
+        """Give back the leases of owners that are dead; how many calls that were."""
+        leased = sa.and_(calls.c.due_at.is_not(None), calls.c.lease_owner.is_not(None))
+        owners = sa.select(calls.c.lease_owner).where(leased).distinct()
+        dead = [owner for owner in self._database.read(lambda c: list(c.execute(owners).scalars())) if is_dead(owner)]
+        if not dead:
+            return 0
+        free = sa.update(calls).where(leased, calls.c.lease_owner.in_(dead)).values(lease_until=None, lease_owner=None)
+        return self._database.write(lambda c: c.execute(free).rowcount)
+
+    def release(self, call_id: str) -> None:
+        """Give a lease back; what is due stays due."""
+        self._set(call_id, _NO_LEASE)
+
+    def correct(self, call_id: str, due: tuple[str, float] | None) -> None:
+        """Give a lease back of a call whose row said something else than its events do: `due`."""
+        step, due_at = due or (None, None)
+        self._set(call_id, _NO_LEASE | {"step": step, "due_at": due_at})
+
+    def _set(self, call_id: str, values: Mapping[str, Any]) -> None:
         self._database.write(lambda c: c.execute(sa.update(calls).where(calls.c.call_id == call_id).values(**values)))
 
 

@@ -11,7 +11,8 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows 
 _Text = sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 
 # One row a call: what listings and the delivery worker look for, all of it derived from `events`.
-# `due_at` is when delivery has something to do, NULL when it has not.
+# `due_at` is when delivery has something to do (`step`: register | finish | attach), NULL when it has not.
+# A portal's CALL_ID belongs to one call only: the database refuses what would finish one call as another.
 calls = sa.Table(
     "calls",
     metadata,
@@ -22,14 +23,17 @@ calls = sa.Table(
     sa.Column("direction", sa.String(10), nullable=False),
     sa.Column("client_number", sa.String(32), nullable=False, default=""),
     sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double),
     sa.Column("portal_call_id", sa.String(64)),
+    sa.Column("step", sa.String(10)),
     sa.Column("due_at", sa.Double),
+    sa.Column("last_error", sa.String(255)),
     sa.Column("lease_until", sa.Double),
     sa.Column("lease_owner", sa.String(64)),
     sa.Index("calls_due", "due_at"),
     sa.Index("calls_started", "started_at"),
     sa.Index("calls_linkedid", "linkedid"),
-    sa.Index("calls_portal", "portal_call_id"),
+    sa.Index("calls_portal", "portal_call_id", unique=True),
     sa.Index("calls_client", "client_number", "started_at"),
     sa.Index("calls_state", "state", "started_at"),
     mysql_charset="utf8mb4",

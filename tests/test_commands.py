@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from itgrix_bx.calls.directory import Employee
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.cli import main
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, Staff, upgrade
 
 FIELDS = [
@@ -49,7 +49,7 @@ def machine(tmp_path: Path) -> Machine:
     upgrade(database)
     staff = Staff(database)
     staff.replace_users([Employee(1, "Admin"), Employee(11, "Анна", True, "101"), Employee(14, "Old", False, "104")])
-    journal = Journal(database, due_at)
+    journal = Journal(database, due)
     own = {"own_channel": True}
     client = own | {"client_number": "+79161234567", "did": "74950000001", "linkedid": "17.0"}
     journal.append(

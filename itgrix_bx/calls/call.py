@@ -60,12 +60,13 @@ class Call:
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
     register_params: dict[str, Any] | None = None
-    registering_since: float | None = None
+    registering_since: float | None = None  # a register left then, and nobody knows what became of it
     register_tries: int = 0
     portal_call_id: str = ""
     entity_type: str = ""
     entity_id: int | None = None
-    finishing_since: float | None = None
+    forgotten: int = 0
+    finishing_since: float | None = None  # likewise
     finish_params: dict[str, Any] | None = None
     finish_tries: int = 0
     finished: bool = False
@@ -331,7 +332,7 @@ def _client(call: Call, event: Event) -> None:
 
 def _registering(call: Call, event: Event) -> None:
     call.register_params = event.data.get("params", call.register_params)
-    call.registering_since = event.at
+    call.registering_since, call.retry_at = event.at, None
     call.register_tries += 1
 
 
@@ -346,13 +347,17 @@ def _registered(call: Call, event: Event) -> None:
 
 
 def _register_failed(call: Call, event: Event) -> None:
-    call.registering_since = None
+    if not event.data.get("doubt"):
+        call.registering_since = None
     _failed(call, event)
 
 
 def _finishing(call: Call, event: Event) -> None:
     call.finishing_since = event.at
+    call.retry_at = None
     call.finish_params = event.data.get("params", call.finish_params)
+    if call.finish_params:  # the id the portal was told, whatever a late answer to a register says
+        call.portal_call_id = call.finish_params.get("CALL_ID", call.portal_call_id)
     call.finish_tries += 1
 
 
@@ -366,7 +371,14 @@ def _finished(call: Call, event: Event) -> None:
 
 
 def _finish_failed(call: Call, event: Event) -> None:
-    call.finishing_since = None
+    if not event.data.get("doubt"):
+        call.finishing_since = None
+    _failed(call, event)
+
+
+def _forgotten(call: Call, event: Event) -> None:
+    call.portal_call_id, call.registering_since, call.finishing_since = "", None, None
+    call.forgotten += 1
     _failed(call, event)
 
 
@@ -383,7 +395,6 @@ def _recording(call: Call, event: Event) -> None:
 def _gave_up(call: Call, event: Event) -> None:
     call.failed_step = event.data.get("step", "delivery")
     call.last_error = event.data.get("error", "")
-    call.registering_since = call.finishing_since = None
 
 
 def _retry(call: Call, event: Event) -> None:
@@ -410,6 +421,7 @@ _PORTAL = {
     Kind.FINISHING: _finishing,
     Kind.FINISHED: _finished,
     Kind.FINISH_FAILED: _finish_failed,
+    Kind.FORGOTTEN: _forgotten,
     Kind.RECORDING: _recording,
     Kind.GAVE_UP: _gave_up,
     Kind.RETRY: _retry,

@@ -12,7 +12,7 @@ from rich.table import Table
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from itgrix_bx.report import details, summary
 from sql.journal import Journal
 from sql.staff import Staff
@@ -45,7 +45,7 @@ def list_calls(
     """Calls, newest first."""
     settings = context.settings()
     with context.database() as database:
-        found = Journal(database, due_at).find(
+        found = Journal(database, due).find(
             limit=limit,
             state=state,
             since=parse_time(since),
@@ -65,7 +65,7 @@ def show(context: Context, call_id: str, as_json: bool) -> None:
     """Everything about one call: ID is the hook's id, a linkedid or the portal's CALL_ID."""
     settings = context.settings()
     with context.database() as database:
-        journal = Journal(database, due_at)
+        journal = Journal(database, due)
         found = journal.resolve(call_id)
         call = journal.call(found) if found else None
         if found is None or call is None:
@@ -83,7 +83,7 @@ def retry(context: Context, call_ids: tuple[str, ...], failed: bool) -> None:
     if not call_ids and not failed:
         raise click.UsageError("name the calls, or give --failed for all that failed")
     with context.database() as database:
-        journal = Journal(database, due_at)
+        journal = Journal(database, due)
         wanted = [journal.resolve(call_id) for call_id in call_ids]
         if None in wanted:
             raise Problem(f"no call {call_ids[wanted.index(None)]!r} in the journal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from itgrix_bx.cli.common import Context, echo_json
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from itgrix_bx.spool import Spool
 from itgrix_bx.times import ago, iso
 from sql.journal import Journal
@@ -19,7 +19,7 @@ def status(context: Context, as_json: bool) -> None:
     """What is going on: calls by state, what delivery owes the portal, the spool."""
     spool = Spool(context.settings().journal.directory)
     with context.database() as database:
-        journal = Journal(database, due_at)
+        journal = Journal(database, due)
         backlog, oldest = journal.backlog()
         synced_at = Staff(database).synced_at()
         states = journal.counts()

@@ -7,11 +7,12 @@ import re
 import secrets
 import time
 
-from bx24client import Bitrix24, BitrixError, StatRow, telephony
+from bx24client import Bitrix24, BitrixError, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery import recordings
+from itgrix_bx.delivery.asking import row_of
 from itgrix_bx.delivery.schedule import back_off
 
 _REQUEST_S = 60.0
@@ -46,7 +47,7 @@ class Attach:
 
     def _send_recording(self, call: Call, ready: recordings.Ready) -> Event:
         facts = {"bytes": len(ready.content), "sha256": hashlib.sha256(ready.content).hexdigest()}
-        if call.recording.tries and (row := statistics_row(self._client, call)) and row.record_file_id:
+        if call.recording.tries and (row := row_of(self._client, call)) and row.record_file_id:
             return _recording(call, "uploaded", "", file_id=row.record_file_id, **facts)
         # The name must be unique in the portal's month folder, and lower case to its end.
         stem = re.sub(r"[^a-z0-9.-]", "-", f"{self._settings.pbx.name}{call.call_id}".lower())[:80]
@@ -64,12 +65,6 @@ class Attach:
             return _recording(call, "refused", str(error))
         retry_at = time.time() + back_off(call.recording.tries, error.retry_after_s)
         return _recording(call, "waiting", str(error), retry_at=retry_at)
-
-
-def statistics_row(client: Bitrix24, call: Call) -> StatRow | None:
-    """The finished call as the portal's statistics show it, or None. Raises BitrixError."""
-    rows = client.execute(telephony.statistics({"CALL_ID": call.portal_call_id}), timeout_s=_REQUEST_S)
-    return next((row for row in rows if row.call_id == call.portal_call_id), None)
 
 
 def _recording(call: Call, state: str, detail: str, **more: object) -> Event:

@@ -27,21 +27,35 @@ def next_step(call: Call) -> str | None:
     return ATTACH if call.needs_recording and call.recording.state == "waiting" else None
 
 
-def due_at(call: Call) -> float | None:
-    """Unix time of the next step, None when there is none."""
+def due(call: Call) -> tuple[str, float] | None:
+    """(step, unix time it is due), None when nothing is to be done."""
     step = next_step(call)
-    if step is None:
-        return None
-    if step == REGISTER:
-        return _or_in_flight(call.registering_since, call.retry_at or call.ended_at or call.started_at)
-    if step == FINISH:
-        second_leg = SECOND_LEG_S if call.direction == OUT and not call.first_leg_gone else 0.0
-        return _or_in_flight(call.finishing_since, call.retry_at or (call.ended_at or 0.0) + second_leg)
-    return call.recording.retry_at or call.ended_at
+    return None if step is None else (step, _DUE[step](call))
 
 
-def _or_in_flight(since: float | None, due: float) -> float:
-    return due if since is None else since + IN_FLIGHT_S
+def _register_at(call: Call) -> float:
+    at = call.retry_at or call.ended_at or call.started_at
+    # The portal looks for a double without a lock: a second register beside a running one makes a second call.
+    return at if call.registering_since is None else max(at, settled_at(call.registering_since))
+
+
+def _finish_at(call: Call) -> float:
+    if call.finishing_since is not None:  # the statistics may be asked while the first request may still run
+        return call.retry_at or settled_at(call.finishing_since)
+    second_leg = SECOND_LEG_S if call.direction == OUT and not call.first_leg_gone else 0.0
+    return call.retry_at or (call.ended_at or 0.0) + second_leg
+
+
+def _attach_at(call: Call) -> float:
+    return call.recording.retry_at or call.ended_at or 0.0
+
+
+_DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
+
+
+def settled_at(sent_at: float) -> float:
+    """When a request that left at `sent_at` is surely not being worked on any more."""
+    return sent_at + IN_FLIGHT_S
 
 
 def back_off(tries: int, least_s: float | None = None) -> float:

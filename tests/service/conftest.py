@@ -12,6 +12,7 @@ import pytest
 
 from itgrix_bx.calls.call import Call
 from itgrix_bx.config import Settings, from_tables
+from itgrix_bx.delivery import schedule
 from itgrix_bx.emulator.asterisk import AgiCall
 from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.report import summary
@@ -97,6 +98,12 @@ class Office:
 
 
 _NAMES = {"CONNECTED": "CONNECTEDLINE(num)", "START": "CDR(start,u)", "LASTAPP": "CDR(lastapp)"}
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The double does nothing for longer than a second, so a doubt need not wait for the cloud's sixty."""
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 2.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, upgrade
 from tests.mariadb_server import mariadb
 
@@ -35,4 +35,4 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture
 def journal(database: Database) -> Journal:
-    return Journal(database, due_at)
+    return Journal(database, due)

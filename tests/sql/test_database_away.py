@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.delivery.schedule import due_at
+from itgrix_bx.delivery.schedule import due
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.spool import Spool, SpoolError
 from sql import Database, DatabaseAwayError, Journal, upgrade
@@ -22,7 +22,7 @@ def event(n: int) -> Event:
 def logbook(tmp_path: Path) -> Logbook:
     database = Database(f"sqlite:///{tmp_path}/journal.db", busy_timeout_s=0.05)
     upgrade(database)
-    return Logbook(Journal(database, due_at), Spool(tmp_path))
+    return Logbook(Journal(database, due), Spool(tmp_path))
 
 
 def test_a_locked_database_sends_events_to_the_spool_and_they_come_back_in_order(tmp_path: Path) -> None:

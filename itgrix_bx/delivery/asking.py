@@ -1,0 +1,44 @@
+"""Asking the portal what it knows, before it is told again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bx24client import AccessDenied, Bitrix24, StatRow, telephony
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event, Kind
+
+# Journals under the worker's lease that a request is about to leave; raises when it must not.
+Begin = Callable[[Event], object]
+
+_REQUEST_S = 30.0
+
+
+def row_of(client: Bitrix24, call: Call) -> StatRow | None:
+    """The finished call in the portal's statistics; None when it is not there or the right to look is missing.
+
+    Raises BitrixError.
+    """
+    return _row(client, {"CALL_ID": call.portal_call_id}, lambda row: row.call_id == call.portal_call_id)
+
+
+def row_of_external(client: Bitrix24, external_call_id: str) -> StatRow | None:
+    """Likewise by our own id."""
+    return _row(client, {"EXTERNAL_CALL_ID": external_call_id}, lambda row: row.external_call_id == external_call_id)
+
+
+def _row(client: Bitrix24, condition: dict[str, str], fits: Callable[[StatRow], bool]) -> StatRow | None:
+    try:
+        rows = client.execute(telephony.statistics(condition), timeout_s=_REQUEST_S)
+    except AccessDenied:
+        return None
+    # A filter the portal does not know gives all rows.
+    return next((row for row in rows if fits(row)), None)
+
+
+def finished_by(call: Call, row: StatRow) -> Event:
+    """The portal's own word that the call is finished."""
+    return Event(
+        call.call_id, Kind.FINISHED, time.time(), {"activity_id": row.activity_id, "found_in_statistics": True}
+    )

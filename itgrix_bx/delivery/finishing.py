@@ -1,0 +1,119 @@
+"""The second step of delivery: the portal learns how the call ended, once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bx24client import Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
+from itgrix_bx.calls import outcome, portal
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.config import Settings
+from itgrix_bx.delivery.asking import Begin, finished_by, row_of
+from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.delivery.schedule import FINISH, back_off, settled_at
+from itgrix_bx.delivery.trouble import failed
+
+log = logging.getLogger("itgrix_bx.delivery")
+
+_REQUEST_S = 60.0
+_MOST_FORGOTTEN = 3
+
+
+class Finish:
+    """Finishes a call. Two finishes at once make two activities, so nothing is sent while one may still run."""
+
+    def __init__(self, settings: Settings, client: Bitrix24, cards: Cards, directory: Callable[[], Directory]) -> None:
+        self._settings = settings
+        self._client = client
+        self._cards = cards
+        self._directory = directory
+
+    def step(self, call: Call, begin: Begin) -> list[Event]:
+        """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
+        try:
+            if call.finishing_since is not None:
+                if row := row_of(self._client, call):
+                    return [finished_by(call, row)]
+                if time.time() < settled_at(call.finishing_since):
+                    return [_not_sure_yet(call)]
+            return [self._send(call, self._params(call), begin)]
+        except BitrixError as error:
+            return [_failed(call, error)]
+
+    def _params(self, call: Call) -> dict[str, Any]:
+        settings = self._settings
+        result = outcome.of(
+            call, self._directory(), finisher=settings.calls.finisher, default_user=settings.portal.default_user
+        )
+        return portal.finish_params(call, result)
+
+    def _send(self, call: Call, params: dict[str, Any], begin: Begin) -> Event:
+        others = self._cards.close(call, params["USER_ID"])
+        begin(_event(call, Kind.FINISHING, params=params))
+        try:
+            return _finished(call, self._request(call, params, others))
+        except UserNotActive as error:  # dismissed since: the default user is the successor
+            default = self._settings.portal.default_user
+            if params["USER_ID"] == default:
+                return _failed(call, error)
+            return self._send(call, params | {"USER_ID": default}, begin)
+        except CallNotFound as error:
+            return self._not_found(call, error)
+        except BitrixError as error:
+            return _failed(call, error)
+
+    def _request(self, call: Call, params: dict[str, Any], others: list[int]) -> Finished:
+        """finish, together with the hide of the cards it does not take away itself."""
+        finish = telephony.finish(params)
+        if not others:
+            return self._client.execute(finish, timeout_s=_REQUEST_S)
+        commands: dict[str, Command[Any]] = {"hide": telephony.hide(call.portal_call_id, others), "finish": finish}
+        done: Finished = self._client.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="outcome")["finish"]
+        return done
+
+    def _not_found(self, call: Call, error: CallNotFound) -> Event:
+        """The portal's row of an open call is gone: finished by an earlier request, or lost."""
+        if row := row_of(self._client, call):
+            return finished_by(call, row)
+        if call.finishing_since is not None:
+            # An earlier finish took the row away; the webhook's user may not see the statistics of others.
+            note = "the portal does not know the call any more after an earlier finish; its statistics do not show it"
+            return _event(call, Kind.FINISHED, activity_id=None, note=note)
+        if call.forgotten + 1 >= _MOST_FORGOTTEN:
+            return _event(call, Kind.GAVE_UP, step=FINISH, error=str(error))
+        wait = back_off(call.forgotten + 1)
+        return _event(
+            call, Kind.FORGOTTEN, retry_at=time.time() + wait,
+            error="the portal has lost the call it registered: it is registered again",
+        )  # fmt: skip
+
+
+def _failed(call: Call, error: BitrixError) -> Event:
+    event = failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries)
+    if call.finishing_since is not None:  # what is not known about an earlier finish stays unknown
+        event.data["doubt"] = True
+    return event
+
+
+def _not_sure_yet(call: Call) -> Event:
+    sent_at = call.finishing_since or 0.0
+    retry_at = min(settled_at(sent_at), time.time() + max(2.0, time.time() - sent_at))
+    error = "no answer to finish yet, and nothing in the statistics"
+    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at, doubt=True)
+
+
+def _finished(call: Call, done: Finished) -> Event:
+    if done.errors:
+        log.info("call %s: the portal made no activity: %s", call.call_id, "; ".join(map(str, done.errors.values())))
+    return _event(
+        call, Kind.FINISHED, activity_id=done.activity_id, entity_type=done.entity_type, entity_id=done.entity_id
+    )
+
+
+def _event(call: Call, kind: Kind, **data: object) -> Event:
+    return Event(call.call_id, kind, time.time(), data)

@@ -1,0 +1,83 @@
+"""The first step of delivery: the portal learns of a call nobody could tell it about while it rang."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bx24client import Bitrix24, BitrixError, StatRow, UserNotActive, telephony
+from itgrix_bx.calls import portal
+from itgrix_bx.calls.call import IN, Call
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.config import Settings
+from itgrix_bx.delivery.asking import Begin, finished_by, row_of_external
+from itgrix_bx.reception import as_data, failure, registration
+
+_REQUEST_S = 60.0
+# The portal finds the same call again for 30 minutes after CALL_START_DATE; its clock may differ from ours.
+_FOUND_AGAIN_S = 30 * 60 - 120.0
+
+
+class Register:
+    """Registers a call; after a lost answer in a way that cannot make two of it."""
+
+    def __init__(self, settings: Settings, client: Bitrix24, directory: Callable[[], Directory]) -> None:
+        self._settings = settings
+        self._client = client
+        self._directory = directory
+
+    def step(self, call: Call, begin: Begin) -> list[Event]:
+        """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
+        if not call.client_number:
+            reason = "the call has no client number" if call.over else "no client number yet"
+            return [_event(call, Kind.SKIPPED, reason=reason)]
+        params = call.register_params or self._late_params(call)
+        call.register_params = params
+        try:
+            if row := self._known_already(call, params):
+                return _adopted(call, row)
+            return self._search(call) + self._send(call, params, begin)
+        except BitrixError as error:
+            return [failure(call, error)]
+
+    def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
+        """Once the portal does not find an open call again, only a finished one can be asked for."""
+        if call.registering_since is None or time.time() < call.started_at + _FOUND_AGAIN_S:
+            return None
+        return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
+
+    def _send(self, call: Call, params: dict[str, object], begin: Begin) -> list[Event]:
+        begin(_event(call, Kind.REGISTERING, params=params))
+        try:
+            registered = self._client.execute(telephony.register(params), timeout_s=_REQUEST_S)
+        except UserNotActive as error:
+            default = self._settings.portal.default_user
+            if params["USER_ID"] == default:
+                advice = f"[portal] default_user {default} is not an active user of the portal: name another"
+                return [_event(call, Kind.GAVE_UP, step="register", error=f"{error}; {advice}")]
+            return self._send(call, params | {"USER_ID": default}, begin)
+        except BitrixError as error:
+            return [failure(call, error)]
+        return [registration(call.call_id, registered)]
+
+    def _late_params(self, call: Call) -> dict[str, object]:
+        owner = self._directory().user_of(call.caller_extension) if call.direction != IN else None
+        user_id = owner or self._settings.portal.default_user
+        return portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
+
+    def _search(self, call: Call) -> list[Event]:
+        """A missed call belongs to the client's responsible, whom nobody asked for while the portal was away."""
+        if call.direction != IN or call.entities is not None:
+            return []
+        found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
+        return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
+
+
+def _adopted(call: Call, row: StatRow) -> list[Event]:
+    known = _event(call, Kind.REGISTERED, portal_call_id=row.call_id, found_in_statistics=True)
+    return [known, finished_by(call, row)]
+
+
+def _event(call: Call, kind: Kind, **data: object) -> Event:
+    return Event(call.call_id, kind, time.time(), data)

@@ -1,0 +1,31 @@
+"""What a portal's refusal means for the call that met it."""
+
+from __future__ import annotations
+
+import time
+
+from bx24client import AuthFailed, BitrixError, MethodNotFound, MovedTooFar
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.delivery.schedule import back_off
+
+# A person must act, but on the portal or the configuration and for all calls: they wait, none of them is given up.
+_FOR_ALL = (AuthFailed, MethodNotFound, MovedTooFar)
+_FOR_ALL_AGAIN_S = 60.0
+
+
+def retry_in(error: BitrixError, tries: int) -> float | None:
+    """Seconds until the next try; None when this call needs a person."""
+    if isinstance(error, _FOR_ALL):
+        return back_off(tries, _FOR_ALL_AGAIN_S)
+    return back_off(tries, error.retry_after_s) if error.retryable else None
+
+
+def failed(call: Call, kind: Kind, step: str, error: BitrixError, tries: int) -> Event:
+    """The event for a step that failed: `kind` with the time of the next try, or GAVE_UP."""
+    wait = retry_in(error, tries)
+    now = time.time()
+    if wait is None:
+        return Event(call.call_id, Kind.GAVE_UP, now, {"step": step, "error": str(error)})
+    data = {"error": str(error), "retry_at": now + wait, "doubt": error.maybe_done}
+    return Event(call.call_id, kind, now, data)
