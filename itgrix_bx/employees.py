@@ -17,6 +17,7 @@ log = logging.getLogger("itgrix_bx.employees")
 _REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
 _RESYNC_S = 6 * 3600.0
 _RETRY_S = 30.0
+_PATIENCE_S = 300.0
 
 
 class Employees:
@@ -30,6 +31,12 @@ class Employees:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="employees", daemon=True)
         self._next_sync = 0.0
+        self._give_up_at = time.monotonic() + _PATIENCE_S
+
+    @property
+    def known(self) -> bool:
+        """Whether calls may be given to their owners: the list was read, or is not to be had (a missing right)."""
+        return self.directory.synced or time.monotonic() > self._give_up_at
 
     def start(self) -> None:
         self.reread()

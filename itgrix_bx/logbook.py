@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event
-from itgrix_bx.spool import Spool
+from itgrix_bx.spool import Spool, SpoolError
 from sql.database import DatabaseAwayError
 from sql.journal import Appended, Journal
 
@@ -17,6 +19,8 @@ log = logging.getLogger("itgrix_bx.journal")
 
 PATIENCE_S = 0.25  # what a hook waits for its write; normal writes take a few milliseconds
 _TRY_AGAIN_S = 1.0
+_STORE_S = 60.0
+_UNSAVED = 20_000  # events
 
 
 class Logbook:
@@ -27,6 +31,7 @@ class Logbook:
         self.journal = journal
         self.spool = spool
         self.away_since: float | None = None
+        self._unsaved: deque[Event] = deque(maxlen=_UNSAVED)
         self._listeners: list[Callable[[Call], None]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="spool", daemon=True)
@@ -57,19 +62,19 @@ class Logbook:
             else:
                 self._tell(appended.call)
                 return appended
-        self.spool.append([*events, *if_new])
+        self._to_spool([*events, *if_new])
         return None
 
     def record_soon(self, events: Sequence[Event]) -> None:
         """Like record, for those who need not know that it is stored. Never raises."""
         if self.away_since is not None:
-            self._to_spool(events)
+            self._keep(events)
             return
 
         def done(appended: Appended | None, error: Exception | None) -> None:
             if appended is None:
                 self._lose(error)
-                self._to_spool(events)
+                self._keep(events)
             else:
                 self._tell(appended.call)
 
@@ -81,22 +86,55 @@ class Logbook:
 
     def _to_spool(self, events: Sequence[Event]) -> None:
         try:
-            self.spool.append([*events])
-        except OSError:
+            self.spool.append(events)
+        except SpoolError:
+            # Neither database nor disk: as long as this process lives it still knows.
+            self._unsaved.extend(events)
+            raise
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        try:
+            self._to_spool(events)
+        except SpoolError:
             log.exception("call %s: neither database nor spool took %s", events[0].call_id, [e.kind for e in events])
 
     def recover(self) -> None:
-        """Try the database again and replay the spool; quiet while it is still away."""
-        if self.away_since is None and not self.spool.size():
+        """Try the database again and replay what waits; quiet while it is still away."""
+        if self.away_since is None and not self._unsaved and not self.spool.size():
             return
         try:
-            count = self.spool.replay(lambda events: self._tell(self.journal.append(events, timeout_s=5).call))
+            count = self.spool.replay(self._store) + self._store_unsaved()
         except DatabaseAwayError as error:
             log.debug("the database is still away: %s", error)
             return
         if self.away_since is not None:
             log.warning("the database is back; %d events replayed from the spool", count)
         self.away_since = None
+
+    def _store_unsaved(self) -> int:
+        events = list(self._unsaved)
+        self._store(events)
+        for event in events:
+            self._unsaved.remove(event)
+        return len(events)
+
+    def _store(self, events: Sequence[Event]) -> None:
+        """All of them, whatever calls they belong to, with few commits. Raises DatabaseAwayError."""
+        outcomes: SimpleQueue[tuple[Appended | None, Exception | None]] = SimpleQueue()
+        for event in events:
+            self.journal.append_soon([event], lambda *outcome: outcomes.put(outcome))
+        errors = []
+        for _ in events:
+            try:
+                appended, error = outcomes.get(timeout=_STORE_S)
+            except Empty:
+                raise DatabaseAwayError("the database does not answer") from None
+            if appended is not None:
+                self._tell(appended.call)
+            elif error is not None:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _watch(self) -> None:
         while not self._stop.is_set():

@@ -57,7 +57,7 @@ class Service:
         self.employees = Employees(Staff(self.database), self.client)
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, settings.inbound.deadline)
-        self.worker = Worker(settings, self.logbook, self.client, self.cards, lambda: self.employees.directory)
+        self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),

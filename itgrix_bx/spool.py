@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+import itertools
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from itgrix_bx.calls.events import Event, Kind
 
 log = logging.getLogger("itgrix_bx.spool")
 
+_AT_ONCE = 500
 LARGEST = 256 * 1024 * 1024  # bytes; about half a million calls
 
 
@@ -28,12 +32,15 @@ class Spool:
         self.path = directory / "spool.jsonl"
         self._replaying = directory / "spool.replaying.jsonl"
         self._lock = threading.Lock()
+        # Processes that share the directory (serve --only agi, serve --only worker) take turns by these.
+        self._writing = directory / "spool.lock"
+        self._emptying = directory / "spool.replaying.lock"
 
-    def append(self, events: list[Event]) -> None:
+    def append(self, events: Sequence[Event]) -> None:
         """Put `events` at the end. Raises SpoolError."""
         lines = "".join(json.dumps(dataclasses.asdict(event), ensure_ascii=True) + "\n" for event in events)
         try:
-            with self._lock:
+            with self._lock, _turn(self._writing):
                 if self.size() > LARGEST:
                     raise SpoolError(f"{self.path} is full")
                 self._write(lines.encode())
@@ -64,26 +71,43 @@ class Spool:
         return sum(path.stat().st_size for path in (self._replaying, self.path) if path.exists())
 
     def replay(self, store: Callable[[list[Event]], object]) -> int:
-        """Hand every waiting event to `store`, oldest first, then forget them; how many there were.
+        """Hand every waiting event to `store`, oldest first, some hundreds at a time, then forget them; how many.
 
         What `store` raises ends the replay and keeps the file: events carry ids, so a second replay is harmless.
         """
+        if not self.size():
+            return 0
         count = 0
-        while self._take():
-            for line in self._replaying.read_bytes().splitlines():
-                event = _event(line)
-                if event is not None:
-                    store([event])
-                    count += 1
-            self._replaying.unlink()
+        with contextlib.suppress(BlockingIOError), _turn(self._emptying, wait=False):
+            while self._take():
+                for events in self._chunks():
+                    store(events)
+                    count += len(events)
+                self._replaying.unlink()
         return count
 
     def _take(self) -> bool:
         """Move what waits aside, unless a replay that did not end left its file there."""
-        with self._lock:
+        with self._lock, _turn(self._writing):
             if not self._replaying.exists() and self.path.exists():
                 self.path.rename(self._replaying)
         return self._replaying.exists()
+
+    def _chunks(self) -> Iterator[list[Event]]:
+        with self._replaying.open("rb") as lines:
+            while some := list(itertools.islice(lines, _AT_ONCE)):
+                yield [event for line in some if (event := _event(line)) is not None]
+
+
+@contextlib.contextmanager
+def _turn(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file; a process that dies lets go. Raises BlockingIOError when it may not wait."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _event(line: bytes) -> Event | None:

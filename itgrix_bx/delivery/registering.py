@@ -71,6 +71,10 @@ class Register:
         if call.direction != IN or call.entities is not None:
             return []
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
+        if call.registering_since is not None:
+            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet.
+            named = (call.register_params or {}).get("USER_ID")
+            found = [entity for entity in found if not entity.responsible or entity.responsible.user_id != named]
         return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
 
 

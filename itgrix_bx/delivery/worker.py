@@ -22,6 +22,7 @@ from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.finishing import Finish
 from itgrix_bx.delivery.registering import Register
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, due
+from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from sql.database import DatabaseAwayError
 from sql.journal import LeaseLostError
@@ -69,8 +70,12 @@ class Worker:
     """Delivers calls until stopped. Any number of workers, on any number of machines, share one journal."""
 
     def __init__(
-        self, settings: Settings, logbook: Logbook, client: Bitrix24, cards: Cards, directory: Callable[[], Directory]
+        self, settings: Settings, logbook: Logbook, client: Bitrix24, cards: Cards, employees: Employees
     ) -> None:
+        def directory() -> Directory:
+            return employees.directory
+
+        self._employees = employees
         self._logbook = logbook
         self._client = client
         attach = Attach(settings, client)
@@ -129,7 +134,7 @@ class Worker:
             log.info("%d calls of a process that died are taken over", freed)
 
     def _take_due(self, crew: _Crew) -> None:
-        if self._logbook.away_since is not None:
+        if self._logbook.away_since is not None or not self._employees.known:
             return
         while not self._stopping.is_set() and (room := self._room(crew)):
             oldest = crew.for_backlog(room)

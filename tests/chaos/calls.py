@@ -1,0 +1,169 @@
+"""The calls of a run: played against the hooks as the dialplan would, with what truly happened kept beside."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from itgrix_bx.emulator.asterisk import AgiCall
+
+EXTENSIONS = {"101": 11, "102": 12, "103": 13}
+DISMISSED = "102"  # whose user is dismissed now and then
+DID = "74950000001"
+_HOOK_S = 10.0
+
+
+@dataclass
+class Truth:
+    """What happened. `told`: hooks that were acknowledged; `untold`: those nobody took."""
+
+    call_id: str
+    kind: str
+    client: str
+    inbound: bool = True
+    users: set[int] = field(default_factory=set)
+    code: str = "304"
+    talked: float = 0.0
+    recording: str = ""
+    sha256: str = ""
+    started_at: float = 0.0
+    told: set[str] = field(default_factory=set)
+    untold: set[str] = field(default_factory=set)
+
+    @property
+    def end_told(self) -> bool:
+        """A hangup alone is enough for a correct call."""
+        return "hangup" in self.told
+
+
+class Player:
+    """Plays one call at a time in its thread; the shape of a call comes from its number and the seed."""
+
+    def __init__(self, address: Callable[[], tuple[str, int]], monitor: Path, seed: int) -> None:
+        self._address = address
+        self._monitor = monitor
+        self._seed = seed
+        self._base = int(time.time()) - 5
+
+    def play(self, number: int) -> Truth:
+        chance = Random(f"{self._seed}/{number}")
+        kind = chance.choices(
+            ("answered", "missed", "transferred", "outbound", "busy", "twin"), weights=(45, 20, 8, 17, 6, 4)
+        )[0]
+        client = f"+7916{number:07d}" if kind != "twin" else f"+7917{number // 20:07d}"
+        truth = Truth(f"{self._base}.{number}", kind, client)
+        truth.started_at = time.time()
+        getattr(self, f"_{kind}")(truth, chance)
+        return truth
+
+    # --- kinds of calls --------------------------------------------------------------------------
+
+    def _answered(self, truth: Truth, chance: Random) -> None:
+        extension = chance.choice(list(EXTENSIONS))
+        self._hook(truth, "inbound", DID)
+        self._hook(truth, "ring", extension)
+        time.sleep(chance.uniform(0.05, 0.6))
+        answered = self._hook(truth, "answer", extension)
+        time.sleep(chance.uniform(0.3, 2.5))
+        self._end(truth, extension, answered, chance)
+
+    _twin = _answered  # the same client again, while the first may still be talking
+
+    def _missed(self, truth: Truth, chance: Random) -> None:
+        extension = chance.choice(list(EXTENSIONS))
+        self._hook(truth, "inbound", DID)
+        self._hook(truth, "ring", extension)
+        time.sleep(chance.uniform(0.1, 1.0))
+        truth.users = {EXTENSIONS[extension]} if "ring" in truth.told else {EXTENSIONS[extension], 1}
+        self._hook(truth, "hangup", "in", {"DIALSTATUS": "NOANSWER"})
+
+    def _transferred(self, truth: Truth, chance: Random) -> None:
+        first, second = chance.sample(list(EXTENSIONS), 2)
+        self._hook(truth, "inbound", DID)
+        self._hook(truth, "ring", first)
+        answered = self._hook(truth, "answer", first)
+        time.sleep(chance.uniform(0.5, 1.2))
+        self._hook(truth, "ring", second)
+        pause = chance.uniform(0.3, 0.8)
+        time.sleep(pause)
+        self._hook(truth, "answer", second)
+        time.sleep(chance.uniform(0.5, 1.5))
+        self._end(truth, second, answered, chance)
+        truth.talked -= pause
+        if truth.untold or second == DISMISSED:
+            # Without its answer nobody can tell the second from a phone that only rang; who is dismissed is succeeded.
+            truth.users = {EXTENSIONS[first], EXTENSIONS[second]}
+
+    def _outbound(self, truth: Truth, chance: Random) -> None:
+        extension = chance.choice(list(EXTENSIONS))
+        truth.inbound = False
+        self._hook(truth, "outbound", truth.client, {}, extension)
+        time.sleep(chance.uniform(0.05, 0.6))
+        answered = self._hook(truth, "answer", "")
+        time.sleep(chance.uniform(0.3, 2.0))
+        self._end(truth, extension, answered, chance)
+
+    def _busy(self, truth: Truth, chance: Random) -> None:
+        extension = chance.choice(list(EXTENSIONS))
+        truth.inbound, truth.code, truth.users = False, "486", {EXTENSIONS[extension]}
+        self._hook(truth, "outbound", truth.client, {}, extension)
+        time.sleep(chance.uniform(0.1, 0.5))
+        variables = {"DIALSTATUS": "BUSY", "HANGUPCAUSE": "17", "DIALEDPEERNUMBER": truth.client}
+        self._hook(truth, "hangup", "out", variables, extension=extension)
+
+    # --- parts of a call -------------------------------------------------------------------------
+
+    def _end(self, truth: Truth, extension: str, answered: float, chance: Random) -> None:
+        truth.code, truth.users = "200", {EXTENSIONS[extension]}
+        variables = {"DIALSTATUS": "ANSWER"}
+        if truth.inbound:
+            variables["CONNECTEDLINE(num)"] = extension
+        else:
+            variables["DIALEDPEERNUMBER"] = truth.client
+        if chance.random() < 0.8:
+            self._record(truth, chance)
+            variables["MIXMONITOR_FILENAME"] = truth.recording
+        truth.talked = time.time() - answered
+        variables["ANSWEREDTIME"] = str(round(truth.talked))
+        self._hook(truth, "hangup", "in" if truth.inbound else "out", variables, extension=extension)
+
+    def _record(self, truth: Truth, chance: Random) -> None:
+        truth.recording = f"{truth.call_id}.wav"
+        path = self._monitor / truth.recording
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(chance.randbytes(2 * chance.randrange(200, 2000)))
+        truth.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def _hook(
+        self,
+        truth: Truth,
+        name: str,
+        argument: str,
+        variables: dict[str, str] | None = None,
+        *more: str,
+        extension: str = "",
+    ) -> float:
+        """Call a hook; when that was."""
+        around = {
+            "agi_uniqueid": truth.call_id,
+            "agi_callerid": truth.client if truth.inbound else extension or (more[0] if more else ""),
+            "agi_channel": f"PJSIP/x-{truth.call_id}",
+        }
+        named = {"CHANNEL(linkedid)": truth.call_id, "FROM_DID": DID if truth.inbound else ""} | (variables or {})
+        at = time.time()
+        args = [truth.call_id, argument, *more]
+        call = AgiCall(self._address(), name, args, env=around, variables=named, timeout_s=_HOOK_S)
+        try:
+            acknowledged = call.run().get("B24_RC") == "ok"
+        except OSError:
+            acknowledged = False
+        (truth.told if acknowledged else truth.untold).add(name)
+        return at
