@@ -228,20 +228,27 @@ def _last_dialled_out(call: Call) -> Leg | None:
 def _complete_from_hangup(call: Call, hangups: Sequence[Event]) -> None:
     """Where no `answer` came, the channel's own variables tell that and when somebody answered."""
     call.talk_source = "hooks"
-    if call.answered:
-        return
     for event in hangups:
+        if call.answered_at is not None and call.answered_at < event.at:
+            return
         seconds, source = _talk_by_variables(event.data.get("variables", {}))
         if not source or not event.data.get("own_channel", True):
             continue
         extension = _party_by_variables(call, event)
         leg = _unanswered(call, extension) or (_last_dialled_out(call) if call.direction == OUT else None)
+        leg = leg or _answered_too_late(call, extension, event.at)
         if leg is None:
             leg = Leg(extension)
             call.legs.append(leg)
         leg.answered_at = event.at - seconds
         call.talk_source = source
         return
+
+
+def _answered_too_late(call: Call, extension: str, ended_at: float) -> Leg | None:
+    """A leg whose `answer` was reported after the end: that it answered is true, when is not."""
+    late = (g for g in call.legs if g.answered_at is not None and g.answered_at >= ended_at)
+    return next((g for g in late if g.extension == extension), None)
 
 
 def _talk_by_variables(variables: dict[str, str]) -> tuple[float, str]:

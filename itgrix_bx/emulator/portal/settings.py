@@ -38,6 +38,8 @@ class Settings:
     # Between the statistics row and the removal of the call; a second finish meanwhile succeeds too.
     finish_delete_delay_s: float = 0.0
     dedupe_window_s: float = 1800.0
+    # Old builds find a call again whatever its EXTERNAL_CALL_ID: two calls of one client to one user become one.
+    dedupe_ignores_external_id: bool = False
     crm_mode: CrmMode = "classic"
     repeat_leads: bool = False
     excluded_numbers: list[str] = field(default_factory=list)

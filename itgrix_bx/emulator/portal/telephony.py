@@ -107,7 +107,7 @@ def _start_date(store: Store, value: object) -> float:
 def _same_call(store: Store, wanted: Call, params: Params) -> Call | None:
     since = store.clock.now() - store.settings.dedupe_window_s
     by_line = params.get("LINE_NUMBER") is not None and wanted.line != ""
-    external = wanted.external_call_id
+    external = "" if store.settings.dedupe_ignores_external_id else wanted.external_call_id
     for call in store.calls_of_external(external) if external else store.calls.values():
         if (
             call.phone_number == wanted.phone_number

@@ -1,0 +1,193 @@
+"""Every way a call can be lost or doubled at the portal, and that neither happens (bitrix24-rest §8)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.delivery import finishing, registering, schedule, trouble
+from sql import tables
+from tests.service.conftest import CLIENT, DID, Office, eventually
+
+ID = "1700000000.1"
+STATISTICS = "voximplant.statistic.get"
+REGISTER = "telephony.externalCall.register"
+FINISH = "telephony.externalCall.finish"
+
+
+def talked(office: Office, call_id: str = ID, extension: str = "101") -> None:
+    office.hook("inbound", call_id, DID)
+    office.hook("answer", call_id, extension)
+    office.hook("hangup", call_id, "in", DIALSTATUS="ANSWER", CONNECTED=extension)
+
+
+def rows_of(office: Office, call_id: str = ID) -> list[dict[str, Any]]:
+    return [row for row in office.statistics() if row["EXTERNAL_CALL_ID"] == call_id]
+
+
+def arrives_once(office: Office, call_id: str = ID) -> dict[str, Any]:
+    eventually(lambda: office.call(call_id).state == "complete", 30)
+    (row,) = rows_of(office, call_id)
+    activities = [a for a in office.known()["activities"] if a["call_id"] == row["CALL_ID"]]
+    assert len(activities) == (1 if row["CRM_ENTITY_ID"] != "0" else 0)
+    return row
+
+
+def test_two_calls_of_one_client_to_one_manager_at_once_are_two(office: Office) -> None:
+    for call_id in ("17.1", "17.2"):
+        office.hook("inbound", call_id, DID)
+        office.hook("answer", call_id, "101")
+    for call_id in ("17.1", "17.2"):
+        office.hook("hangup", call_id, "in", DIALSTATUS="ANSWER", CONNECTED="101")
+    assert arrives_once(office, "17.1")["CALL_ID"] != arrives_once(office, "17.2")["CALL_ID"]
+
+
+def test_a_call_id_given_out_twice_is_refused_and_both_calls_end_right(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sql.journal._SHARED_AGAIN_S", 0.3)
+    office.portal.seed({"settings": {"dedupe_ignores_external_id": True}})
+    office.hook("inbound", "17.1", DID)
+    eventually(lambda: office.call("17.1").portal_call_id)
+    office.hook("inbound", "17.2", DID)
+    office.hook("answer", "17.1", "101")
+    office.hook("answer", "17.2", "102")
+    eventually(lambda: "CALL_ID of call 17.1" in office.call("17.2").last_error)
+    office.hook("hangup", "17.1", "in", DIALSTATUS="ANSWER", CONNECTED="101")
+    office.hook("hangup", "17.2", "in", DIALSTATUS="ANSWER", CONNECTED="102")
+    first, second = arrives_once(office, "17.1"), arrives_once(office, "17.2")
+    assert (first["PORTAL_USER_ID"], second["PORTAL_USER_ID"]) == ("11", "12")
+    assert first["CALL_ID"] != second["CALL_ID"]
+
+
+def test_a_call_of_more_than_thirty_minutes_is_finished_as_it_was_registered(office: Office) -> None:
+    office.hook("inbound", ID, DID)
+    office.hook("answer", ID, "101")
+    office.portal.clock.advance(45 * 60)
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101")
+    assert arrives_once(office)["CALL_ID"] == office.call(ID).portal_call_id
+
+
+def test_a_call_delivered_a_day_late_has_its_true_times(office: Office) -> None:
+    day = time.time() - 86_400
+    facts = {"own_channel": True, "client_number": CLIENT, "caller": CLIENT, "linkedid": ID}
+    office.service.logbook.record([Event(ID, Kind.INBOUND, day, facts)])
+    office.service.logbook.record([Event(ID, Kind.ANSWER, day + 5, {"own_channel": True, "extension": "101"})])
+    end = {"own_channel": True, "variables": {"DIALSTATUS": "ANSWER", "CONNECTEDLINE(num)": "101"}}
+    office.service.logbook.record([Event(ID, Kind.HANGUP, day + 95, end)])
+    row = arrives_once(office)
+    assert row["CALL_DURATION"] == "90"
+    assert office.known()["activities"][0]["start"] == int(day)
+
+
+def test_a_register_whose_answer_was_lost_is_found_again_inside_the_window(office: Office) -> None:
+    office.portal.faults([{"method": REGISTER, "kind": "lost_answer", "times": 1}])
+    talked(office)
+    arrives_once(office)
+    assert office.call(ID).register_tries == 2
+    assert office.known()["calls"] == []
+
+
+def test_outside_the_window_the_statistics_are_asked_by_our_own_id(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal came back from a backup that knows of a register and not what became of it."""
+    monkeypatch.setattr(registering, "_FOUND_AGAIN_S", -1.0)
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 0.5)
+    talked(office)
+    arrives_once(office)
+    known = office.service.journal.events(ID)
+    with office.service.database.engine.begin() as connection:
+        connection.execute(sa.delete(tables.events))
+        connection.execute(sa.delete(tables.calls))
+    office.service.logbook.record([e for e in known if e.kind in (*HOOK_KINDS, Kind.REGISTERING)])
+    arrives_once(office)
+    assert "found_in_statistics" in str(office.service.journal.events(ID))
+
+
+def test_a_finish_still_running_when_it_is_given_up_is_not_sent_again(
+    make_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "_REQUEST_S", 0.4)
+    office = make_office()
+    office.portal.seed({"settings": {"finish_delete_delay_s": 0.2}})
+    office.portal.faults([{"method": FINISH, "kind": "slow", "times": 1, "delay_s": 1.2}])
+    talked(office)
+    arrives_once(office)
+
+
+def test_a_finish_taken_by_the_portal_but_hidden_in_its_statistics_counts_as_done(office: Office) -> None:
+    """The webhook's user may see only his own calls: "Call is not found" after a finish of ours says it is done."""
+    hidden = {"method": STATISTICS, "kind": "error", "code": "ACCESS_DENIED", "status": 403, "times": -1}
+    office.portal.faults([{"method": FINISH, "kind": "lost_answer", "times": 1}, hidden])
+    talked(office)
+    arrives_once(office)
+    assert len(rows_of(office)) == 1
+
+
+def test_a_call_the_portal_has_forgotten_is_registered_again(office: Office) -> None:
+    office.hook("inbound", ID, DID)
+    first = eventually(lambda: office.call(ID).portal_call_id)
+    with office.portal.state.lock:
+        office.portal.state.drop_call(office.portal.state.calls[first])
+    office.hook("answer", ID, "101")
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101")
+    assert arrives_once(office)["CALL_ID"] != first
+
+
+def test_an_expired_webhook_fails_no_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble, "_FOR_ALL_AGAIN_S", 0.3)
+    office.portal.faults([{"method": "*", "kind": "auth", "times": -1}])
+    for n in range(5):
+        talked(office, f"17.{n}")
+    eventually(lambda: not office.service.client.health.well)
+    assert {office.call(f"17.{n}").state for n in range(5)} == {"ended"}
+    assert "webhook" in office.service.client.health.last_error
+    office.portal.faults([])
+    for n in range(5):
+        arrives_once(office, f"17.{n}")
+
+
+def test_when_the_default_user_is_dismissed_too_a_person_is_told_and_retry_delivers(
+    make_office: Callable[..., Office],
+) -> None:
+    office = make_office(portal={"default_user": 13})
+    office.portal.seed({"users": [{"id": 13, "name": "Вера", "active": False}]})
+    office.hook("inbound", ID, DID, caller="+79990001122")
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER")
+    eventually(lambda: office.call(ID).state == "failed")
+    assert "default_user" in office.summary(ID)["last_error"]
+    office.portal.seed({"users": [{"id": 13, "name": "Вера", "active": True}]})
+    office.service.logbook.record([Event(ID, Kind.RETRY, time.time(), {})])
+    arrives_once(office)
+
+
+def test_a_number_longer_than_the_portals_column_poisons_nothing(office: Office) -> None:
+    office.hook("outbound", ID, "+7" + "9" * 30, "101", caller="101")
+    office.hook("hangup", ID, "out", DIALSTATUS="BUSY", HANGUPCAUSE="17")
+    call = eventually(lambda: (c := office.call(ID)).state in ("complete", "skipped") and c)
+    assert len(office.statistics()) == (0 if call.skipped else 1)
+
+
+def test_a_client_the_crm_does_not_have_and_must_not_create_is_finished_without_an_activity(office: Office) -> None:
+    office.hook("outbound", ID, "+79990001122", "101", caller="101")
+    office.hook("hangup", ID, "out", DIALSTATUS="NOANSWER", HANGUPCAUSE="19")
+    eventually(lambda: office.call(ID).state == "complete")
+    assert len(rows_of(office)) == 1
+    assert office.known()["activities"] == []
+
+
+def test_hooks_that_come_twice_late_and_out_of_order_make_one_call(office: Office) -> None:
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101", ANSWEREDTIME="7", FROM_DID=DID)
+    office.hook("answer", ID, "101")
+    office.hook("ring", ID, "101")
+    office.hook("inbound", ID, DID)
+    office.hook("inbound", ID, DID)
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101", ANSWEREDTIME="7", FROM_DID=DID)
+    row = arrives_once(office)
+    assert (row["CALL_DURATION"], row["PORTAL_USER_ID"]) == ("7", "11")
