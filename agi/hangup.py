@@ -34,7 +34,9 @@ def facts(session: Session, channel: Channel, direction: str) -> dict[str, Any]:
         "client_name": channel.caller_name if direction != "out" else "",
         "did": number(get(v.FROM_DID)),
         "linkedid": get(v.LINKEDID)[:80],
-        "recording": (get(v.MIXMONITOR_FILENAME) or get(v.CDR_RECORDINGFILE))[:1024],
+        # FreePBX 16 may begin a second file after a transfer: the CDR still names the first then.
+        "recording": get(v.MIXMONITOR_FILENAME)[:1024],
+        "recordingfile": get(v.CDR_RECORDINGFILE)[:1024],
         "variables": variables,
     }
     if direction == "out":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from itgrix_bx.calls import recording_names
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 
 IN, OUT, INTERNAL = "in", "out", "internal"
@@ -30,12 +31,23 @@ class Leg:
 
 @dataclass(slots=True)
 class Recording:
-    path: str = ""
+    """What was said of the call, in one file or several. The portal gets one."""
+
+    paths: list[str] = field(default_factory=list)  # as Asterisk named them, in the order of the talk
     state: str = "none"  # none | waiting | uploaded | missing | refused
     file_id: int | None = None
     detail: str = ""
     retry_at: float | None = None
-    tries: int = 0
+    tries: int = 0  # that failed at the portal
+    attaching_since: float | None = None  # a request left then, and nobody knows what became of it
+    attach_extra_s: float = 0.0  # how much longer than others that request may take
+    file_name: str = ""  # what that request called the file
+    settled: list[str] | None = None  # the paths that request or the last verdict was about
+    left_out: list[dict[str, str]] = field(default_factory=list)  # [{path, why}]: named, but not in what was sent
+
+    @property
+    def path(self) -> str:
+        return self.paths[0] if self.paths else ""
 
 
 @dataclass(slots=True)
@@ -128,10 +140,11 @@ def fold(events: Iterable[Event]) -> Call:
     _build_legs(call, hooks)
     _complete_from_hangup(call, hangups)
     _find_end(call, hooks, hangups)
-    _find_recording(call, hangups)
+    _find_recordings(call, ordered)
     for event in ordered:
         if event.kind not in HOOK_KINDS:
             _PORTAL[event.kind](call, event)
+    _notice_further_recordings(call)
     return call
 
 
@@ -317,11 +330,18 @@ def _transferred(event: Event) -> bool:
     return bool(variables.get("BLINDTRANSFER") or variables.get("ATTENDEDTRANSFER"))
 
 
-def _find_recording(call: Call, hangups: Sequence[Event]) -> None:
-    paths = (e.data.get("recording", "") for e in sorted(hangups, key=lambda e: not e.data.get("own_channel", True)))
-    call.recording.path = next((path for path in paths if path), "")
+def _find_recordings(call: Call, events: Sequence[Event]) -> None:
+    call.recording.paths = recording_names.named(events)
     if call.needs_recording:
         call.recording.state = "waiting"
+
+
+def _notice_further_recordings(call: Call) -> None:
+    """A file that came to light after the verdict: the portal gets all of them together."""
+    recording = call.recording
+    if call.needs_recording and recording.settled is not None and recording.state != "waiting":  # noqa: SIM102
+        if recording_names.without(recording.paths, recording.settled):
+            recording.state, recording.retry_at = "waiting", None
 
 
 # --- what the portal and delivery said -----------------------------------------------------------
@@ -389,13 +409,25 @@ def _forgotten(call: Call, event: Event) -> None:
     _failed(call, event)
 
 
+def _attaching(call: Call, event: Event) -> None:
+    recording = call.recording
+    recording.attaching_since, recording.retry_at = event.at, None
+    recording.attach_extra_s = event.data.get("extra_s", 0.0)
+    recording.file_name = event.data.get("name", "")
+    recording.settled = event.data.get("paths")
+    recording.left_out = event.data.get("left_out", [])
+
+
 def _recording(call: Call, event: Event) -> None:
     recording = call.recording
+    if not event.data.get("doubt"):
+        recording.attaching_since = None
     recording.state = event.data["state"]
-    recording.detail = event.data.get("detail", "")
+    recording.detail = event.data.get("error") or event.data.get("detail", "")
     recording.file_id = event.data.get("file_id") or recording.file_id
     recording.retry_at = event.data.get("retry_at")
-    recording.tries += 1
+    recording.settled = event.data.get("paths", recording.settled)
+    recording.tries += "error" in event.data
     call.last_error = recording.detail if recording.state in ("missing", "refused", "waiting") else ""
 
 
@@ -405,9 +437,11 @@ def _gave_up(call: Call, event: Event) -> None:
 
 
 def _retry(call: Call, event: Event) -> None:
-    call.failed_step, call.retry_at, call.recording.retry_at = "", event.at, None
-    if call.recording.state in ("missing", "refused"):
-        call.recording.state = "waiting"
+    call.failed_step, call.retry_at = "", event.at
+    recording = call.recording
+    recording.retry_at, recording.tries = None, 0
+    if recording.state in ("missing", "refused") or recording.left_out:
+        recording.state = "waiting"
 
 
 def _delivered(call: Call) -> None:
@@ -429,6 +463,7 @@ _PORTAL = {
     Kind.FINISHED: _finished,
     Kind.FINISH_FAILED: _finish_failed,
     Kind.FORGOTTEN: _forgotten,
+    Kind.ATTACHING: _attaching,
     Kind.RECORDING: _recording,
     Kind.GAVE_UP: _gave_up,
     Kind.RETRY: _retry,

@@ -32,7 +32,8 @@ class Kind(StrEnum):
     FINISHED = "finished"  # {activity_id, ...}
     FINISH_FAILED = "finish_failed"  # {error, retry_at, doubt}
     FORGOTTEN = "forgotten"  # the portal does not know the call it registered, and did not finish it either
-    RECORDING = "recording"  # {state, path, ...; retry_at while waiting}
+    ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s}: written before the request leaves
+    RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}
     GAVE_UP = "gave_up"  # {step, error}: needs a person
     RETRY = "retry"  # a person asked to try again
 
