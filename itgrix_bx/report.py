@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from itgrix_bx.calls import outcome, routing
-from itgrix_bx.calls.call import Call, Leg
+from itgrix_bx.calls.call import Call, Leg, Recording
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event
 from itgrix_bx.config import Settings
@@ -51,6 +51,7 @@ def details(call: Call, events: list[Event], directory: Directory, settings: Set
     result = summary(call, directory, settings)
     over = call.over and not call.skipped
     reason = outcome.of(call, directory, finisher="last", default_user=0).failed_reason if over else ""
+    result["recording_files"] = _recording_files(call.recording)
     result["client_name"] = call.client_name or None
     result["skipped"] = call.skipped or None
     result["failed_reason"] = reason or None
@@ -67,6 +68,12 @@ def _entity(call: Call) -> dict[str, Any] | None:
     if call.entities:
         return {"type": call.entities[0]["type"], "id": call.entities[0]["id"]}
     return None
+
+
+def _recording_files(recording: Recording) -> list[dict[str, Any]]:
+    """All the files a call named, in order; `left_out` says why one is not in what the portal has."""
+    why = {each["path"]: each["why"] for each in recording.left_out}
+    return [{"path": path, "left_out": why.get(path)} for path in recording.paths]
 
 
 def _leg(leg: Leg) -> dict[str, Any]:

@@ -1,71 +1,143 @@
-"""The last step of delivery: the recording joins the finished call."""
+"""The last step of delivery: the recording joins the finished call, once."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import re
 import secrets
 import time
+from typing import Any
 
-from bx24client import Bitrix24, BitrixError, telephony
+from bx24client import AuthFailed, Bitrix24, BitrixError, PortalError, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery import recordings
-from itgrix_bx.delivery.asking import row_of
-from itgrix_bx.delivery.schedule import back_off
+from itgrix_bx.delivery.asking import Begin, row_of
+from itgrix_bx.delivery.recording.collect import Collector, Ready
+from itgrix_bx.delivery.recording.problems import BlockedError, NotReadyError, RefusedError
+from itgrix_bx.delivery.schedule import attach_settled_at
+from itgrix_bx.delivery.trouble import retry_in
+
+log = logging.getLogger("itgrix_bx.delivery")
 
 _REQUEST_S = 60.0
 _UPLOAD_FROM = 5 * 1024 * 1024  # bytes; larger recordings go to an uploadUrl instead of base64
+_SLOWEST_LINE = 128 * 1024  # bytes a second an upload may be as slow as
+_LONGEST_PAUSE_S = 600.0
 
 
 class Attach:
-    """Finds the call's recording and hands it to the portal, once."""
+    """Hands a call's recording to the portal. Two requests at once make two files, so nothing is sent while one may
+    still run."""
 
     def __init__(self, settings: Settings, client: Bitrix24) -> None:
         self._settings = settings
         self._client = client
+        self._collector = Collector(settings.recordings)
 
-    def step(self, call: Call) -> list[Event]:
-        """Send the recording if it is ready; what came of it, as events."""
-        waited = time.time() - (call.ended_at or 0.0)
-        patient = waited < self._settings.recordings.wait
-        where = self._settings.recordings
+    def step(self, call: Call, begin: Begin) -> list[Event]:
+        """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
+        patient = time.time() < self._wait_ends(call)
         try:
-            ready = recordings.load(call.recording.path, where.directory, where.asterisk_directory, patient=patient)
-        except recordings.RefusedError as error:
-            return [_recording(call, "refused", str(error))]
-        except recordings.NotReadyError as error:
-            if not patient:
-                return [_recording(call, "missing", f"{error}; given up after {waited:.0f} s")]
-            retry_in = min(60.0, max(0.5, waited / 4))
-            return [_recording(call, "waiting", str(error), retry_at=time.time() + retry_in)]
-        try:
-            return [self._send_recording(call, ready)]
+            if call.recording.attaching_since is not None:
+                return [self._again(call, patient, begin)]
+            return [self._send(call, patient, begin)]
+        except RefusedError as error:
+            return [self._over(call, "refused", str(error))]
+        except NotReadyError as error:
+            return [self._not_ready(call, patient, error)]
         except BitrixError as error:
-            return [self._attach_failure(call, error)]
+            return [self._failed(call, error)]
 
-    def _send_recording(self, call: Call, ready: recordings.Ready) -> Event:
-        facts = {"bytes": len(ready.content), "sha256": hashlib.sha256(ready.content).hexdigest()}
-        if call.recording.tries and (row := row_of(self._client, call)) and row.record_file_id:
-            return _recording(call, "uploaded", "", file_id=row.record_file_id, **facts)
-        # The name must be unique in the portal's month folder, and lower case to its end.
+    def _wait_ends(self, call: Call) -> float:
+        return (call.ended_at or call.started_at) + self._settings.recordings.wait
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    def _again(self, call: Call, patient: bool, begin: Begin) -> Event:
+        """A request has left and nobody knows what became of it: the portal is asked first."""
+        row = row_of(self._client, call)
+        if row is not None and row.record_file_id not in (None, call.recording.file_id):
+            return _event(call, "uploaded", file_id=row.record_file_id, found_in_statistics=True)
+        if time.time() < attach_settled_at(call.recording):
+            return _not_sure_yet(call)
+        return self._send(call, patient, begin, "" if row else call.recording.file_name)
+
+    def _send(self, call: Call, patient: bool, begin: Begin, earlier_name: str = "") -> Event:
+        """`earlier_name`: of a request of which the portal does not show us whether it took the file."""
+        with self._collector.collect(
+            call.recording.paths, began_at=call.started_at, ended_at=call.ended_at or 0.0, patient=patient
+        ) as ready:
+            known = earlier_name.endswith(f".{ready.suffix}")
+            name = earlier_name if known else self._name(call, ready.suffix)
+            facts = {"name": name, "bytes": ready.size, "sha256": ready.sha256()}
+            facts |= {"paths": call.recording.paths, "left_out": ready.left_out}
+            try:
+                return _event(call, "uploaded", file_id=self._hand_over(call, ready, facts, begin))
+            except PortalError as error:
+                if not known or retry_in(error, 0) is not None:
+                    raise
+                note = "the portal refuses the name a second time and does not show its statistics: it has the file"
+                return _event(call, "uploaded", note=note)
+
+    def _name(self, call: Call, suffix: str) -> str:
+        # Unique in the portal's month folder, which all its calls share, and lower case to its end.
         stem = re.sub(r"[^a-z0-9.-]", "-", f"{self._settings.pbx.name}{call.call_id}".lower())[:80]
-        name = f"{stem}-{call.recording.tries + 1}-{secrets.token_hex(3)}.{ready.suffix}"
-        if len(ready.content) < _UPLOAD_FROM:
-            command = telephony.attach_record(call.portal_call_id, name, ready.content)
-            file_id = self._client.execute(command, timeout_s=_REQUEST_S, lane="recording")
-        else:
-            place = self._client.execute(telephony.upload_url(call.portal_call_id, name), lane="recording")
-            file_id = self._client.upload(place, ready.content, name)
-        return _recording(call, "uploaded", "", file_id=file_id, name=name, **facts)
+        return f"{stem.lstrip('.-') or 'call'}-{secrets.token_hex(4)}.{suffix}"
 
-    def _attach_failure(self, call: Call, error: BitrixError) -> Event:
-        if not error.retryable:
-            return _recording(call, "refused", str(error))
-        retry_at = time.time() + back_off(call.recording.tries, error.retry_after_s)
-        return _recording(call, "waiting", str(error), retry_at=retry_at)
+    def _hand_over(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
+        if ready.size < _UPLOAD_FROM:
+            command = telephony.attach_record(call.portal_call_id, facts["name"], ready.content())
+            begin(_attaching(call, facts))
+            return self._client.execute(command, timeout_s=_REQUEST_S, lane="recording")
+        try:
+            return self._upload(call, ready, facts, begin)
+        except AuthFailed:  # the token behind the address has expired while we waited for our turn
+            return self._upload(call, ready, facts, begin)
+
+    def _upload(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
+        name, extra_s = facts["name"], ready.size / _SLOWEST_LINE
+        place = self._client.execute(telephony.upload_url(call.portal_call_id, name), lane="recording")
+        begin(_attaching(call, facts | {"extra_s": extra_s}))
+        return self._client.upload(place, ready.path, name, timeout_s=_REQUEST_S + extra_s)
+
+    # --- what came of it -------------------------------------------------------------------------
+
+    def _not_ready(self, call: Call, patient: bool, error: NotReadyError) -> Event:
+        now = time.time()
+        waited = abs(now - (call.ended_at or now))
+        again = now + min(_LONGEST_PAUSE_S, max(0.5, waited / 3))
+        doubt = call.recording.attaching_since is not None
+        if isinstance(error, BlockedError):
+            return _event(call, "waiting", detail=str(error), retry_at=max(again, now + 5.0), doubt=doubt)
+        if patient:
+            again = min(again, self._wait_ends(call) + 0.1)
+            return _event(call, "waiting", detail=str(error), retry_at=again, doubt=doubt)
+        return self._over(call, "missing", f"{error}; given up after {waited:.0f} s ([recordings] wait)")
+
+    def _failed(self, call: Call, error: BitrixError) -> Event:
+        wait = retry_in(error, call.recording.tries)
+        if wait is None:
+            return self._over(call, "refused", str(error))
+        doubt = error.maybe_done or call.recording.attaching_since is not None
+        return _event(call, "waiting", error=str(error), retry_at=time.time() + wait, doubt=doubt)
+
+    def _over(self, call: Call, state: str, why: str) -> Event:
+        """Said once; a person may put it right and let it be tried again."""
+        log.warning("call %s: its recording is %s: %s", call.call_id, state, why)
+        detail = f"{why}; to try again: itgrix-bx calls retry {call.call_id}"
+        return _event(call, state, detail=detail, paths=call.recording.paths)
 
 
-def _recording(call: Call, state: str, detail: str, **more: object) -> Event:
-    return Event(call.call_id, Kind.RECORDING, time.time(), {"state": state, "detail": detail, **more})
+def _not_sure_yet(call: Call) -> Event:
+    sent_at, now = call.recording.attaching_since or 0.0, time.time()
+    retry_at = min(attach_settled_at(call.recording), now + max(2.0, now - sent_at))
+    return _event(call, "waiting", detail="no answer to the recording yet", retry_at=retry_at, doubt=True)
+
+
+def _attaching(call: Call, facts: dict[str, Any]) -> Event:
+    return Event(call.call_id, Kind.ATTACHING, time.time(), facts)
+
+
+def _event(call: Call, state: str, **more: Any) -> Event:
+    return Event(call.call_id, Kind.RECORDING, time.time(), {"state": state, **more})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from itgrix_bx.calls.call import OUT, Call
+from itgrix_bx.calls.call import OUT, Call, Recording
 
 IN_FLIGHT_S = 75.0  # a request with the portal is left alone this long (the cloud ends one after 60 s)
 SECOND_LEG_S = 2.0  # an outbound call's other leg reports within this time, with the recording's name
@@ -47,7 +47,10 @@ def _finish_at(call: Call) -> float:
 
 
 def _attach_at(call: Call) -> float:
-    return call.recording.retry_at or call.ended_at or 0.0
+    recording = call.recording
+    if recording.attaching_since is not None:  # asked about while it may still run, like a finish
+        return recording.retry_at or settled_at(recording.attaching_since)
+    return recording.retry_at or call.ended_at or 0.0
 
 
 _DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
@@ -56,6 +59,11 @@ _DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
 def settled_at(sent_at: float) -> float:
     """When a request that left at `sent_at` is surely not being worked on any more."""
     return sent_at + IN_FLIGHT_S
+
+
+def attach_settled_at(recording: Recording) -> float:
+    """Likewise for a request with a recording, which a slow line may make longer."""
+    return settled_at(recording.attaching_since or 0.0) + recording.attach_extra_s
 
 
 def back_off(tries: int, least_s: float | None = None) -> float:

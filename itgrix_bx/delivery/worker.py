@@ -78,11 +78,10 @@ class Worker:
         self._employees = employees
         self._logbook = logbook
         self._client = client
-        attach = Attach(settings, client)
         self._steps: dict[str, Step] = {
             REGISTER: Register(settings, client, directory).step,
             FINISH: Finish(settings, client, cards, directory).step,
-            ATTACH: lambda call, _begin: attach.step(call),
+            ATTACH: Attach(settings, client).step,
         }
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()
