@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
 from itgrix_bx.config import Settings, split_address
+from itgrix_bx.delivery.recording import convert
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check as check_schema
 from sql.staff import Staff
@@ -47,7 +49,7 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield from database(settings)
     yield spool(settings)
     yield fastagi(settings)
-    yield recordings(settings)
+    yield from recordings(settings)
     yield dialplan()
     yield host_name()
     yield from not_yet(settings)
@@ -166,13 +168,20 @@ def fastagi(settings: Settings) -> Check:
     return Check("FastAGI server", f"answers on {settings.fastagi.listen}", OK)
 
 
-def recordings(settings: Settings) -> Check:
+def recordings(settings: Settings) -> Iterator[Check]:
     directory = settings.recordings.directory
     if not directory.is_dir():
-        return Check("recordings", f"{directory} is not there", WARNING, "set [recordings] directory")
-    if not os.access(directory, os.R_OK | os.X_OK):
-        return Check("recordings", f"{directory} cannot be read", BAD, "put the service's user in Asterisk's group")
-    return Check("recordings", str(directory), OK)
+        yield Check("recordings", f"{directory} is not there", WARNING, "set [recordings] directory")
+    elif not os.access(directory, os.R_OK | os.X_OK):
+        cure = "put the service's user in Asterisk's group"
+        yield Check("recordings", f"{directory} cannot be read", BAD, cure)
+    else:
+        yield Check("recordings", str(directory), OK)
+    if settings.recordings.mp3 and not convert.installed():
+        cure = f"{sys.executable} -m pip install lameenc"
+        yield Check("recordings as MP3", "lameenc is not installed: they are sent as they are", WARNING, cure)
+    elif settings.recordings.mp3:
+        yield Check("recordings as MP3", "WAV is converted before it is sent", OK)
 
 
 def dialplan() -> Check:
@@ -201,7 +210,6 @@ def not_yet(settings: Settings) -> Iterator[Check]:
     """Settings of the contract whose feature this version does not have."""
     asked: dict[str, Callable[[Settings], object]] = {
         "[inbound] answer = cache": lambda s: s.inbound.answer == "cache",
-        "[recordings] mp3": lambda s: s.recordings.mp3,
         "[recordings] public_url": lambda s: s.recordings.public_url,
         "[portal.application]": lambda s: s.portal.application.client_id,
         "[ami] secret": lambda s: s.ami.secret.get_secret_value(),

@@ -147,6 +147,16 @@ def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     assert "does not have it yet" in found["[inbound] answer = cache"]["found"]
 
 
+def test_doctor_says_when_recordings_cannot_become_mp3(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    monkeypatch.setenv("ITGRIX_BX__RECORDINGS__MP3", "true")
+    assert machine.doctor()[1]["recordings as MP3"]["result"] == "ok"
+    monkeypatch.setattr("itgrix_bx.delivery.recording.convert.installed", lambda: False)
+    check = machine.doctor()[1]["recordings as MP3"]
+    assert check["result"] == "warning"
+    assert "-m pip install lameenc" in check["cure"]
+
+
 def test_doctor_warns_of_a_host_name_that_makes_asterisk_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolver_that_does_not_answer(*_: object) -> None:
         time.sleep(0.6)
