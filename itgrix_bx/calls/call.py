@@ -42,6 +42,8 @@ class Recording:
     attaching_since: float | None = None  # a request left then, and nobody knows what became of it
     attach_extra_s: float = 0.0  # how much longer than others that request may take
     file_name: str = ""  # what that request called the file
+    sending: str = ""  # that file's sha256
+    sent: str = ""  # the sha256 of what the portal has
     settled: list[str] | None = None  # the paths that request or the last verdict was about
     left_out: list[dict[str, str]] = field(default_factory=list)  # [{path, why}]: named, but not in what was sent
 
@@ -339,9 +341,10 @@ def _find_recordings(call: Call, events: Sequence[Event]) -> None:
 def _notice_further_recordings(call: Call) -> None:
     """A file that came to light after the verdict: the portal gets all of them together."""
     recording = call.recording
-    if call.needs_recording and recording.settled is not None and recording.state != "waiting":  # noqa: SIM102
-        if recording_names.without(recording.paths, recording.settled):
-            recording.state, recording.retry_at = "waiting", None
+    if recording.settled is None or recording.state in ("none", "waiting"):
+        return
+    if recording_names.without(recording.paths, recording.settled):
+        recording.state, recording.retry_at = "waiting", None
 
 
 # --- what the portal and delivery said -----------------------------------------------------------
@@ -414,6 +417,7 @@ def _attaching(call: Call, event: Event) -> None:
     recording.attaching_since, recording.retry_at = event.at, None
     recording.attach_extra_s = event.data.get("extra_s", 0.0)
     recording.file_name = event.data.get("name", "")
+    recording.sending = event.data.get("sha256", "")
     recording.settled = event.data.get("paths")
     recording.left_out = event.data.get("left_out", [])
 
@@ -427,6 +431,9 @@ def _recording(call: Call, event: Event) -> None:
     recording.file_id = event.data.get("file_id") or recording.file_id
     recording.retry_at = event.data.get("retry_at")
     recording.settled = event.data.get("paths", recording.settled)
+    recording.left_out = event.data.get("left_out", recording.left_out)
+    if recording.state == "uploaded":
+        recording.sent = event.data.get("sha256", recording.sending)
     recording.tries += "error" in event.data
     call.last_error = recording.detail if recording.state in ("missing", "refused", "waiting") else ""
 

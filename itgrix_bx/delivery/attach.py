@@ -24,6 +24,7 @@ _REQUEST_S = 60.0
 _UPLOAD_FROM = 5 * 1024 * 1024  # bytes; larger recordings go to an uploadUrl instead of base64
 _SLOWEST_LINE = 128 * 1024  # bytes a second an upload may be as slow as
 _LONGEST_PAUSE_S = 600.0
+_LONGEST_BLOCK_S = 3600.0  # a person must act: all calls wait, and each try is a line in the journal
 
 
 class Attach:
@@ -68,10 +69,13 @@ class Attach:
         with self._collector.collect(
             call.recording.paths, began_at=call.started_at, ended_at=call.ended_at or 0.0, patient=patient
         ) as ready:
+            facts: dict[str, Any] = {"paths": call.recording.paths, "left_out": ready.left_out}
+            facts["sha256"] = ready.sha256()
+            if facts["sha256"] == call.recording.sent:
+                return _event(call, "uploaded", **facts, note="what is there the portal has already")
             known = earlier_name.endswith(f".{ready.suffix}")
             name = earlier_name if known else self._name(call, ready.suffix)
-            facts = {"name": name, "bytes": ready.size, "sha256": ready.sha256()}
-            facts |= {"paths": call.recording.paths, "left_out": ready.left_out}
+            facts |= {"name": name, "bytes": ready.size}
             try:
                 return _event(call, "uploaded", file_id=self._hand_over(call, ready, facts, begin))
             except PortalError as error:
@@ -104,14 +108,12 @@ class Attach:
     # --- what came of it -------------------------------------------------------------------------
 
     def _not_ready(self, call: Call, patient: bool, error: NotReadyError) -> Event:
-        now = time.time()
+        now, blocked = time.time(), isinstance(error, BlockedError)
         waited = abs(now - (call.ended_at or now))
-        again = now + min(_LONGEST_PAUSE_S, max(0.5, waited / 3))
-        doubt = call.recording.attaching_since is not None
-        if isinstance(error, BlockedError):
-            return _event(call, "waiting", detail=str(error), retry_at=max(again, now + 5.0), doubt=doubt)
-        if patient:
-            again = min(again, self._wait_ends(call) + 0.1)
+        again = now + min(_LONGEST_BLOCK_S if blocked else _LONGEST_PAUSE_S, max(0.5, waited / 3))
+        if patient or blocked:
+            again = again if blocked else min(again, self._wait_ends(call) + 0.1)
+            doubt = call.recording.attaching_since is not None
             return _event(call, "waiting", detail=str(error), retry_at=again, doubt=doubt)
         return self._over(call, "missing", f"{error}; given up after {waited:.0f} s ([recordings] wait)")
 

@@ -113,6 +113,13 @@ def test_a_recording_that_comes_to_light_after_the_first_was_sent_is_due(story: 
     assert (story.call().state, story.call().recording.state) == ("finished", "waiting")
 
 
+def test_what_the_portal_has_is_what_was_sent_last(story: Story) -> None:
+    talked(story, "a.wav").tell(70, Kind.ATTACHING, name="n.wav", paths=["a.wav"], sha256="one")
+    recording(story, 71, "uploaded", file_id=5)
+    story.tell(90, Kind.ATTACHING, name="m.wav", paths=["a.wav", "b.wav"], sha256="two")
+    assert (story.call().recording.sent, story.call().recording.sending) == ("one", "two")
+
+
 def test_another_spelling_of_what_was_sent_is_nothing_new(story: Story) -> None:
     talked(story, FIRST).tell(70, Kind.ATTACHING, name="n.wav", paths=[FIRST])
     recording(story, 71, "uploaded", file_id=5).tell(90, Kind.ROUTE, recording=FIRST.rpartition("/")[2])

@@ -279,6 +279,20 @@ def test_a_file_that_comes_to_light_later_joins_the_one_that_was_sent(office: Of
     assert samples(office.portal.state.contents[file["id"]]) == [1, 2]
 
 
+def test_a_name_that_comes_to_light_later_without_a_file_sends_nothing_again(make_office: MakeOffice) -> None:
+    office = make_office(recordings={"wait": 0.0})
+    content = wav(office.monitor / "first.wav")
+    talked(office, "first.wav")
+    arrives_once(office, content)
+    late = {"own_channel": False, "recording": "second.wav"}
+    office.service.logbook.record([Event(ID, Kind.HANGUP, time.time(), late)])
+    eventually(lambda: office.call(ID).recording.left_out)
+    arrives_once(office, content)
+    assert requests(office, ATTACH) == 1
+    call = details(office.call(ID), [], office.service.employees.directory, office.settings)
+    assert [each["left_out"] for each in call["recording_files"]] == [None, "the recording is not there yet"]
+
+
 def test_with_mp3_the_portal_gets_an_mp3(make_office: MakeOffice) -> None:
     office = make_office(recordings={"mp3": True})
     wav(office.monitor / "in.wav", 20.0)
