@@ -33,11 +33,10 @@ def stem(name: str) -> str:
 
 
 def same_file(one: str, other: str) -> bool:
-    """FreePBX names a file with and without its directory, and a conversion changes the ending."""
-    if stem(one) != stem(other):
-        return False
-    directories = {str(PurePosixPath(name).parent) for name in (one, other)}
-    return len(directories) == 1 or "." in directories
+    """FreePBX names a file with all, a part or none of its directories, and a conversion changes the ending."""
+    shorter, longer = sorted((PurePosixPath(one).parent, PurePosixPath(other).parent), key=lambda path: len(path.parts))
+    within = not shorter.is_absolute() and longer.parts[len(longer.parts) - len(shorter.parts) :] == shorter.parts
+    return stem(one) == stem(other) and (within or shorter == longer)
 
 
 def without(names: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -49,5 +48,5 @@ def _add(names: list[str], name: str) -> None:
     known = next((i for i, other in enumerate(names) if same_file(name, other)), None)
     if known is None:
         names.append(name)
-    elif "/" in name and "/" not in names[known]:
+    elif name.count("/") > names[known].count("/"):
         names[known] = name

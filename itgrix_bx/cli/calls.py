@@ -79,7 +79,7 @@ def show(context: Context, call_id: str, as_json: bool) -> None:
 @click.option("--failed", is_flag=True, help="All calls in the state `failed`.")
 @click.pass_obj
 def retry(context: Context, call_ids: tuple[str, ...], failed: bool) -> None:
-    """Try the delivery of calls again, after the cause is put right."""
+    """Try the delivery of calls again, after the cause is put right; a recording that was given up too."""
     if not call_ids and not failed:
         raise click.UsageError("name the calls, or give --failed for all that failed")
     with context.database() as database:
