@@ -27,8 +27,10 @@ What it takes care of
 - *Once.* A request that surely was not executed is repeated; one whose answer was lost is repeated only
   if the command is idempotent. Otherwise it raises an error whose `maybe_done` is true: ask
   `telephony.statistics` before trying again.
-- *The limit.* One Budget mirrors the portal's leaky bucket, with lanes (caller, card, outcome, recording,
-  background). Who cannot be served in time gets BudgetExhausted at once.
+- *The limits.* All requests pass one gate that mirrors the portal's leaky bucket and the working time of each
+  method. While places are plenty a command leaves at once; when they are scarce, what waits is combined into
+  batches by lane (caller, card, outcome, recording, background) and by how long each can wait, and the results
+  are handed back one by one. Who cannot be served in time gets BudgetExhausted at once. `submit` does not wait.
 - *Errors.* One tree (errors.py) decided by code, never by HTTP status: `retryable`, `retry_after_s`,
   `maybe_done`, and a sentence for the administrator.
 - *A renamed portal* is followed without losing the body, and never to plain http.
@@ -74,6 +76,7 @@ from bx24client.errors import (
 from bx24client.health import Health
 from bx24client.limits import LANES, Budget
 from bx24client.lines import Line
+from bx24client.planner import Parcel
 from bx24client.telephony import CrmEntity, Finished, Registered, Responsible, StatRow, UploadUrl
 from bx24client.transport import Timeouts
 from bx24client.users import PortalUser
@@ -109,6 +112,7 @@ __all__ = [
     "NotRun",
     "NotSent",
     "Operating",
+    "Parcel",
     "PortalError",
     "PortalUser",
     "RateLimited",

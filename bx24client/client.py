@@ -21,22 +21,23 @@ from bx24client.errors import (
     AnswerLost,
     AuthFailed,
     BitrixError,
-    BudgetExhausted,
     MethodBlocked,
     MovedTooFar,
     NotSent,
     PortalError,
     RateLimited,
-    TransportError,
     UnreadableAnswer,
     WebServerRefused,
     portal_error,
 )
+from bx24client.gate import Gate
 from bx24client.health import Health
-from bx24client.limits import Budget
+from bx24client.limits import LANES, Budget
+from bx24client.planner import WANTED_WITHIN_S, Load, Parcel, Planner
 from bx24client.telephony import UploadUrl, read_file_id
 from bx24client.transport import JsonBody, Reply, Timeouts, Transport
 from bx24client.upload import Multipart
+from bx24client.worktime import Worktime
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ log = logging.getLogger("bx24client")
 PORTAL_LIMIT_S = 60.0
 ATTEMPTS = 3
 _PAUSES_S = (0.1, 0.4)
+_ROUND_TRIP_S = 0.1  # until it is measured
 
 
 class Bitrix24:
@@ -73,6 +75,9 @@ class Bitrix24:
         self.budget = budget or Budget()
         self.durations = Durations()
         self.health = Health()
+        self._worktime = Worktime(self.durations)
+        planner = Planner(self.budget, self._worktime, lambda: self.durations.round_trip() or _ROUND_TRIP_S)
+        self._gate = Gate(planner, self._carry)
         self._transport = Transport(self.auth.portal, ca_file=ca_file, on_moved=on_moved)
 
     def __repr__(self) -> str:
@@ -85,7 +90,8 @@ class Bitrix24:
         self.close()
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Give up what waits for its turn, and close the kept connections."""
+        self._gate.close()
         self._transport.close()
 
     @property
@@ -93,25 +99,35 @@ class Bitrix24:
         """Base address of the portal, the new one after it was renamed."""
         return self._transport.portal
 
-    def execute(self, command: Command[T], *, timeout_s: float | None = None, lane: str = "outcome") -> T:
+    def execute(
+        self,
+        command: Command[T],
+        *,
+        timeout_s: float | None = None,
+        lane: str = "outcome",
+        on_leaving: Callable[[], None] | None = None,
+    ) -> T:
         """Run one command and return its value.
 
-        `timeout_s` covers everything: waiting for the budget, all attempts, the slowest byte. `lane` is
+        `timeout_s` covers everything: waiting for its turn, all attempts, the slowest byte. `lane` is
         one of limits.LANES. A request that was surely not executed is repeated within that time; one
-        whose answer was lost only if the command is idempotent.
+        whose answer was lost only if the command is idempotent. `on_leaving` is called just before the
+        request leaves; what it raises is raised here, and nothing was sent.
         """
-        return self.answer(command, timeout_s=timeout_s, lane=lane).value
+        return self.answer(command, timeout_s=timeout_s, lane=lane, on_leaving=on_leaving).value
 
-    def answer(self, command: Command[T], *, timeout_s: float | None = None, lane: str = "outcome") -> Answer[T]:
+    def answer(
+        self,
+        command: Command[T],
+        *,
+        timeout_s: float | None = None,
+        lane: str = "outcome",
+        on_leaving: Callable[[], None] | None = None,
+    ) -> Answer[T]:
         """Like execute(), with the total and the next page that list methods give."""
-        body = command.body()
-
-        def once(timeouts: Timeouts) -> Answer[T]:
-            reply = self._call(command.method, body, timeouts)
-            value = command.read(reply.get("result"))
-            return Answer(value, php.integer(reply.get("total")), php.integer(reply.get("next")))
-
-        return self._persist(once, self.timeouts, timeout_s, lane, command.idempotent)
+        parcel = self.parcel({"it": command}, lane=lane, timeout_s=timeout_s, on_leaving=on_leaving)
+        self._gate.submit([parcel], own=True)
+        return parcel.future.result().answer("it")
 
     def batch(
         self,
@@ -120,27 +136,52 @@ class Bitrix24:
         halt: bool,
         timeout_s: float | None = None,
         lane: str = "outcome",
+        on_leaving: Callable[[], None] | None = None,
     ) -> BatchResult:
         """Run up to 50 commands in one request, in their order.
 
         `halt=True` stops at the first that fails and allows references (Ref) to earlier ones: for the
-        chain of one call. `halt=False` lets each stand alone. Errors of single commands wait in the
-        result; only a failure of the request as a whole is raised. Raises ValueError for a batch the
-        portal would misunderstand.
+        chain of one call. `halt=False` lets each stand alone; others' commands may ride along. Errors of
+        single commands wait in the result; only a failure of the request as a whole is raised. Raises
+        ValueError for a batch the portal would misunderstand.
         """
-        body = encode_batch(commands, halt=halt)
+        parcel = self.parcel(commands, lane=lane, timeout_s=timeout_s, chain=halt, on_leaving=on_leaving)
+        self._gate.submit([parcel], own=True)
+        return parcel.future.result()
 
-        def once(timeouts: Timeouts) -> BatchResult:
-            reply = self._call("batch", body, timeouts)
-            self._learn_batch(commands, reply.get("result"))
-            outcome = read_batch(commands, reply.get("result"), halt=halt)
-            self._note_errors(commands, outcome)
-            return outcome
+    def parcel(
+        self,
+        commands: Mapping[str, Command[Any]],
+        *,
+        lane: str = "outcome",
+        wanted_in_s: float | None = None,
+        timeout_s: float | None = None,
+        chain: bool = False,
+        errand: Callable[[float], Any] | None = None,
+        on_leaving: Callable[[], None] | None = None,
+    ) -> Parcel:
+        """Commands to be handed to submit(). Raises ValueError for what the portal would misunderstand.
 
-        idempotent = all(command.idempotent for command in commands.values())
-        # A batch is rightly silent while the portal works through it.
-        timeouts = replace(self.timeouts, read=max(self.timeouts.read, PORTAL_LIMIT_S))
-        return self._persist(once, timeouts, timeout_s, lane, idempotent)
+        `wanted_in_s`: the seconds within which the answer is of use, by default the lane's.
+        """
+        if lane not in LANES:
+            raise ValueError(f"no such lane: {lane!r}; there are {', '.join(LANES)}")
+        if errand is None:
+            _check(commands, chain)
+        now = self.budget.clock()
+        wanted = WANTED_WITHIN_S[lane] if wanted_in_s is None else wanted_in_s
+        ends = now + (self.timeouts.total if timeout_s is None else timeout_s)
+        return Parcel(commands, lane, now + wanted, ends, chain=chain, errand=errand, on_leaving=on_leaving)
+
+    def submit(self, *parcels: Parcel) -> None:
+        """Let parcels leave when it is their turn, without waiting: `parcel.future` gets a BatchResult, or the
+        BitrixError of a request that failed as a whole. Callbacks of a future run in the gate's threads."""
+        self._gate.submit(parcels)
+
+    @property
+    def plenty(self) -> bool:
+        """Whether a command would leave at once on its own."""
+        return self._gate.plenty
 
     def upload(
         self,
@@ -160,11 +201,14 @@ class Bitrix24:
         parts = urlsplit(target.url)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
 
-        def once(timeouts: Timeouts) -> int:
-            reply = self._transport.post(path, body, timeouts)
+        def errand(seconds: float) -> int:
+            reply = self._transport.post(path, body, self.timeouts.ending_in(seconds))
             return self._read(Command("upload", {}, read_file_id), reply)
 
-        return self._persist(once, self.timeouts, timeout_s, lane, False)
+        parcel = self.parcel({}, lane=lane, timeout_s=timeout_s, errand=errand)
+        self._gate.submit([parcel], own=True)
+        file_id: int = parcel.future.result()["it"]
+        return file_id
 
     def users(self, *, timeout_s: float | None = None, lane: str = "background") -> list[users.PortalUser]:
         """All employees of the portal, dismissed ones included.
@@ -178,6 +222,85 @@ class Bitrix24:
             result = self.batch(group, halt=False, timeout_s=timeout_s, lane=lane)
             pages += [result[key] for key in group]
         return users.join(pages, first.total)
+
+    # --- what a carrier's thread does ------------------------------------------------------------
+
+    def _carry(self, load: Load) -> None:
+        """Send a load that may leave, and settle its futures whatever happens."""
+        try:
+            self._deliver([parcel for parcel in load if _says_it_leaves(parcel)], load)
+        except BaseException as error:  # our own fault: nobody may wait for ever because of it
+            for parcel in load:
+                if not parcel.future.done():
+                    parcel.future.set_exception(error)
+
+    def _deliver(self, going: Load, load: Load) -> None:
+        error: BitrixError | None = None
+        try:
+            results = self._renewing(lambda: self._send(going)) if going else []
+        except BitrixError as failure:
+            error, results = failure, []
+        with self._gate.lock:
+            self._gate.planner.came_back(load, counted=bool(going) and not _never_arrived(error))
+        self._note_health(error, results)
+        if error is not None:
+            self._unanswered(going, error)
+        for parcel, result in zip(going, results, strict=False):
+            parcel.future.set_result(result)
+
+    def _send(self, going: Load) -> list[BatchResult]:
+        """One request for all of them. Raises BitrixError when it failed as a whole."""
+        deadline = max(parcel.ends_by for parcel in going)
+        first = going[0]
+        if first.errand is not None:
+            return [BatchResult({"it": Answer(first.errand(max(0.001, deadline - self.budget.clock())))})]
+        if len(going) == 1 and not first.chain and len(first.commands) == 1:
+            return [self._send_one(*next(iter(first.commands.items())), deadline)]
+        return self._send_batch(going, deadline)
+
+    def _send_one(self, key: str, command: Command[Any], deadline: float) -> BatchResult:
+        body = command.body()
+        reply = _quickly(lambda: self._call(command.method, body, self._until(deadline)), deadline)
+        try:
+            value = command.read(reply.get("result"))
+        except UnreadableAnswer as error:
+            return BatchResult(errors={key: error})
+        return BatchResult({key: Answer(value, php.integer(reply.get("total")), php.integer(reply.get("next")))})
+
+    def _send_batch(self, going: Load, deadline: float) -> list[BatchResult]:
+        halt = going[0].chain
+        single = len(going) == 1
+        names = [{key: key if single else f"p{n}_{key}" for key in parcel.commands} for n, parcel in enumerate(going)]
+        commands = {
+            names[n][key]: command for n, parcel in enumerate(going) for key, command in parcel.commands.items()
+        }
+        body = encode_batch(commands, halt=halt)
+        reply = _quickly(lambda: self._call("batch", body, self._until(deadline, batch=True)), deadline)
+        self._learn_batch(commands, reply.get("result"))
+        outcome = read_batch(commands, reply.get("result"), halt=halt)
+        self._note_errors(commands, outcome)
+        return [_part(outcome, named) for named in names]
+
+    def _until(self, deadline: float, *, batch: bool = False) -> Timeouts:
+        timeouts = self.timeouts.ending_in(deadline - self.budget.clock())
+        # A batch is rightly silent while the portal works through it.
+        return replace(timeouts, read=max(timeouts.read, PORTAL_LIMIT_S)) if batch else timeouts
+
+    def _unanswered(self, going: Load, error: BitrixError) -> None:
+        """A request failed as a whole: what may be sent again waits again, the others hear of it."""
+        again = [parcel for parcel in going if _again(error, parcel, self.budget.clock())]
+        for parcel in going:
+            parcel.tries += 1
+            if parcel not in again:
+                parcel.future.set_exception(error)
+        self._gate.put_back(again)
+
+    def _note_health(self, error: BitrixError | None, results: list[BatchResult]) -> None:
+        alone = next(iter(results[0].errors.values()), None) if len(results) == 1 else None
+        if error is not None or alone is not None:
+            self.health.failed(error or alone)  # type: ignore[arg-type]
+        elif results:
+            self.health.worked()
 
     def _read(self, command: Command[T], reply: Reply) -> T:
         return command.read(self._envelope(command.method, reply).get("result"))
@@ -215,13 +338,18 @@ class Bitrix24:
         return envelope
 
     def _note(self, method: str, error: BitrixError) -> None:
-        if isinstance(error, RateLimited):
-            self.budget.refused()
-        elif isinstance(error, MethodBlocked):
-            known = self.durations.operating(method)
-            if known and known.reset_at and known.reset_at > time.time():
-                error.until = known.reset_at
-                error.retry_after_s = known.reset_at - time.time()
+        with self._gate.lock:
+            if isinstance(error, RateLimited):
+                self.budget.refused()
+            elif isinstance(error, MethodBlocked):
+                self._note_blocked(method, error)
+
+    def _note_blocked(self, method: str, error: MethodBlocked) -> None:
+        known = self.durations.operating(method)
+        if known and known.reset_at and known.reset_at > time.time():
+            error.until = known.reset_at
+            error.retry_after_s = known.reset_at - time.time()
+        self._worktime.blocked(method, error.until or time.time() + (error.retry_after_s or 0.0))
 
     def _note_errors(self, commands: Mapping[str, Command[Any]], outcome: BatchResult) -> None:
         for key, error in outcome.errors.items():
@@ -234,41 +362,6 @@ class Bitrix24:
                 if key in commands:
                     self.durations.learn(commands[key].method, time_of_command)
 
-    def _persist(
-        self,
-        once: Callable[[Timeouts], T],
-        timeouts: Timeouts,
-        timeout_s: float | None,
-        lane: str,
-        idempotent: bool,
-    ) -> T:
-        deadline = time.monotonic() + (timeouts.total if timeout_s is None else timeout_s)
-
-        def attempt() -> T:
-            self.budget.take(lane, max(0.0, deadline - time.monotonic()))
-            try:
-                return once(timeouts.ending_in(deadline - time.monotonic()))
-            except MovedTooFar:  # the portal was asked and answered, if only with a redirect
-                raise
-            except NotSent:
-                self.budget.give_back()
-                raise
-
-        def run() -> T:
-            # Nearly every request succeeds at once, and the machinery of retrying costs more than many of its parts.
-            try:
-                return attempt()
-            except BitrixError as error:
-                return _retrying(deadline, idempotent)(_first_raising(error, attempt))
-
-        try:
-            result = self._renewing(run)
-        except BitrixError as error:
-            self.health.failed(error)
-            raise
-        self.health.worked()
-        return result
-
     def _renewing(self, run: Callable[[], T]) -> T:
         try:
             return run()
@@ -278,25 +371,70 @@ class Bitrix24:
         return run()
 
 
-def _retrying(deadline: float, idempotent: bool) -> tenacity.Retrying:
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: _again(error, idempotent)),
-        wait=_pause,
-        stop=lambda state: state.attempt_number >= ATTEMPTS or _too_late(state, deadline),
-        reraise=True,
-    )
+def _check(commands: Mapping[str, Command[Any]], chain: bool) -> None:
+    """Raises ValueError for what has no form on the wire."""
+    if len(commands) == 1 and not chain:
+        next(iter(commands.values())).body()
+    else:
+        encode_batch(commands, halt=chain)
 
 
-def _first_raising(error: BitrixError, attempt: Callable[[], T]) -> Callable[[], T]:
-    """`attempt`, whose first run is over and ended with `error`."""
-    failed = [error]
+def _says_it_leaves(parcel: Parcel) -> bool:
+    try:
+        if parcel.on_leaving is not None:
+            parcel.on_leaving()
+    except Exception as reason:
+        parcel.future.set_exception(reason)
+        return False
+    return True
+
+
+def _part(outcome: BatchResult, named: Mapping[str, str]) -> BatchResult:
+    """One parcel's part of a batch's result, under its own keys."""
+    answers = {key: outcome.answers[name] for key, name in named.items() if name in outcome.answers}
+    errors = {key: outcome.errors[name] for key, name in named.items() if name in outcome.errors}
+    return BatchResult(answers, errors)
+
+
+def _quickly(attempt: Callable[[], T], deadline: float) -> T:
+    """`attempt`, again within a moment when the portal was not reached at all."""
+    # Nearly every request succeeds at once, and the machinery of retrying costs more than many of its parts.
+    try:
+        return attempt()
+    except NotSent as error:
+        if isinstance(error, MovedTooFar):  # the portal was asked and answered, if only with a redirect
+            raise
+        first = error
+    failed = [first]
 
     def run() -> T:
         if failed:
             raise failed.pop()
         return attempt()
 
-    return run
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(NotSent) & tenacity.retry_if_not_exception_type(MovedTooFar),
+        wait=_pause,
+        stop=lambda state: state.attempt_number >= ATTEMPTS or time.monotonic() + _pause(state) >= deadline,
+        reraise=True,
+    )(run)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    return _PAUSES_S[min(state.attempt_number, 2) - 1]
+
+
+def _never_arrived(error: BitrixError | None) -> bool:
+    return isinstance(error, NotSent) and not isinstance(error, MovedTooFar)
+
+
+def _again(error: BitrixError, parcel: Parcel, now: float) -> bool:
+    """Whether a parcel may be sent once more after its request failed as a whole."""
+    if now >= parcel.ends_by:
+        return False
+    if isinstance(error, RateLimited):
+        return True
+    return parcel.tries + 1 < ATTEMPTS and parcel.idempotent and isinstance(error, AnswerLost)
 
 
 def _decode(reply: Reply) -> dict[str, Any]:
@@ -318,21 +456,3 @@ def _web_server_refused(status: int) -> WebServerRefused:
     error.retryable = True
     error.retry_after_s = 5.0 if status in (408, 425, 429) else 300.0
     return error
-
-
-def _again(error: BaseException, idempotent: bool) -> bool:
-    if isinstance(error, (BudgetExhausted, MovedTooFar)):
-        return False
-    if isinstance(error, (NotSent, RateLimited)):
-        return True
-    return idempotent and isinstance(error, TransportError)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    # After a refusal the budget is full and makes us wait for a place.
-    return 0.0 if isinstance(error, RateLimited) else _PAUSES_S[min(state.attempt_number, 2) - 1]
-
-
-def _too_late(state: tenacity.RetryCallState, deadline: float) -> bool:
-    return time.monotonic() + _pause(state) >= deadline

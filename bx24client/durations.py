@@ -29,14 +29,13 @@ class Durations:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._samples: dict[str, deque[float]] = {}
+        self._typical: dict[str, float] = {}
         self._operating: dict[str, Operating] = {}
         self._overhead: deque[float] = deque(maxlen=SAMPLES)
 
     def typical(self, method: str) -> float | None:
         """Median seconds the portal takes for a method, None while nothing is measured."""
-        with self._lock:
-            samples = self._samples.get(method.casefold())
-            return statistics.median(samples) if samples else None
+        return self._typical.get(method.casefold())
 
     def round_trip(self) -> float | None:
         """Median seconds a request takes beyond the portal's own work: network, web server, us."""
@@ -52,7 +51,9 @@ class Durations:
         """Note that the portal took (at least) `seconds` for a method."""
         with self._lock:
             key = method.casefold()
-            self._samples.setdefault(key, deque(maxlen=SAMPLES)).append(seconds)
+            samples = self._samples.setdefault(key, deque(maxlen=SAMPLES))
+            samples.append(seconds)
+            self._typical[key] = statistics.median(samples)
 
     def learn(self, method: str, time: object) -> float | None:
         """Read the `time` block of an answer. Returns the portal's duration, None if it has none."""

@@ -137,7 +137,7 @@ def test_times_of_single_commands_are_learnt(portal: ScriptedPortal, client: Bit
 def test_an_answer_that_is_no_batch_answer_is_lost(portal: ScriptedPortal, client: Bitrix24, result: object) -> None:
     portal.steps = [answers({"result": result})]
     with pytest.raises(AnswerLost):
-        client.batch(_commands(1), halt=False)
+        client.batch(_commands(2), halt=False)
 
 
 def test_an_empty_batch_answer_loses_every_command(portal: ScriptedPortal, client: Bitrix24) -> None:
@@ -155,14 +155,14 @@ def test_a_batch_with_a_side_effect_is_not_repeated(portal: ScriptedPortal, clie
 
 
 def test_a_batch_of_questions_is_repeated(portal: ScriptedPortal, client: Bitrix24) -> None:
-    portal.steps = [hangs_up, batch({"k0": 1})]
-    assert client.batch(_commands(1, idempotent=True), halt=False)["k0"] == 1
+    portal.steps = [hangs_up, batch({"k0": 1, "k1": 2})]
+    assert client.batch(_commands(2, idempotent=True), halt=False)["k0"] == 1
 
 
 def test_a_batch_refused_by_the_bucket_is_sent_again(portal: ScriptedPortal) -> None:
-    portal.steps = [refuses("QUERY_LIMIT_EXCEEDED", "Too many requests", "503 Busy"), batch({"k0": 1})]
+    portal.steps = [refuses("QUERY_LIMIT_EXCEEDED", "Too many requests", "503 Busy"), batch({"k0": 1, "k1": 2})]
     with Bitrix24(portal.webhook, budget=Budget(rate=50, burst=50)) as client:
-        assert client.batch(_commands(1), halt=False)["k0"] == 1
+        assert client.batch(_commands(2), halt=False)["k0"] == 1
 
 
 def test_a_batch_refused_too_long_raises_within_the_callers_time(portal: ScriptedPortal) -> None:

@@ -8,7 +8,9 @@ import bx24client
 
 
 def test_all_is_sorted_and_equals_what_can_be_imported() -> None:
-    inner = {"auth", "client", "commands", "health", "limits", "php", "transport", "upload"}
+    inner = {
+        "auth", "client", "commands", "gate", "health", "limits", "php", "planner", "transport", "upload", "worktime",
+    }  # fmt: skip
     public = {name for name in vars(bx24client) if not name.startswith("_")} - inner
     assert public == set(bx24client.__all__)
 

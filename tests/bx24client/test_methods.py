@@ -212,7 +212,7 @@ def test_a_missing_page_of_employees_is_an_error(portal: ScriptedPortal, client:
         client.users()
     portal.steps = [
         answers({"result": [_row(i) for i in range(50)], "total": 90, "next": 50}),
-        batch({"from_50": [_row(60)]}),
+        answers({"result": [_row(60)]}),
     ]
     with pytest.raises(UnreadableAnswer, match="only 51"):
         client.users()
