@@ -105,7 +105,7 @@ class Bitrix24:
         *,
         timeout_s: float | None = None,
         lane: str = "outcome",
-        on_leaving: Callable[[], None] | None = None,
+        on_leaving: Callable[[], object] | None = None,
     ) -> T:
         """Run one command and return its value.
 
@@ -122,7 +122,7 @@ class Bitrix24:
         *,
         timeout_s: float | None = None,
         lane: str = "outcome",
-        on_leaving: Callable[[], None] | None = None,
+        on_leaving: Callable[[], object] | None = None,
     ) -> Answer[T]:
         """Like execute(), with the total and the next page that list methods give."""
         parcel = self.parcel({"it": command}, lane=lane, timeout_s=timeout_s, on_leaving=on_leaving)
@@ -136,7 +136,7 @@ class Bitrix24:
         halt: bool,
         timeout_s: float | None = None,
         lane: str = "outcome",
-        on_leaving: Callable[[], None] | None = None,
+        on_leaving: Callable[[], object] | None = None,
     ) -> BatchResult:
         """Run up to 50 commands in one request, in their order.
 
@@ -158,7 +158,7 @@ class Bitrix24:
         timeout_s: float | None = None,
         chain: bool = False,
         errand: Callable[[float], Any] | None = None,
-        on_leaving: Callable[[], None] | None = None,
+        on_leaving: Callable[[], object] | None = None,
     ) -> Parcel:
         """Commands to be handed to submit(). Raises ValueError for what the portal would misunderstand.
 

@@ -1,4 +1,4 @@
-"""Whether the portal works at all, learnt from every request of every thread."""
+"""Whether the portal works at all, and whether it answers callers in time; learnt from every request."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from collections.abc import Callable
 from bx24client.errors import AuthFailed, BitrixError, BudgetExhausted, TransportError, Unavailable, WebServerRefused
 
 _IN_A_ROW = 3
+_PROBE_EVERY_S = 1.0
 # One user's missing right, or one method's, is no illness of the portal.
 _ONLY_ONE_METHOD = ("AccessDenied", "ScopeMissing", "WrongAuthType")
 
 
 class Health:
-    """Well until some requests in a row failed for reasons that concern all of them; well again by one that worked."""
+    """Well until some requests in a row failed for reasons that concern all of them; well again by one that worked.
+
+    Prompt until some callers in a row were not answered by their deadline; again by one that was.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._since = 0.0
+        self._missed = 0
+        self._probe_at = 0.0
         self.last_error = ""
 
     @property
     def well(self) -> bool:
         return self._in_a_row < _IN_A_ROW
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it is worth a caller's time to wait for the portal."""
+        return self.well and self._missed < _IN_A_ROW
 
     @property
     def ill_for_s(self) -> float:
@@ -48,3 +59,26 @@ class Health:
             self._in_a_row += 1
             self._since = self._clock() if self._in_a_row == 1 else self._since
             self.last_error = str(error)
+
+    def missed_deadline(self) -> None:
+        """A caller waited for the portal in vain."""
+        with self._lock:
+            self._missed += 1
+
+    def met_deadline(self) -> None:
+        """A question of the kind callers wait for was answered in time."""
+        self._missed = 0
+
+    def may_probe(self, lasting_s: float) -> bool:
+        """Whether the caller of this may test the portal now, with a request of `lasting_s` at most: one at a time."""
+        with self._lock:
+            now = self._clock()
+            if now < self._probe_at:
+                return False
+            self._probe_at = now + max(lasting_s, _PROBE_EVERY_S)
+            return True
+
+    def probed(self) -> None:
+        """The probe came back: the next may leave in a moment."""
+        with self._lock:
+            self._probe_at = min(self._probe_at, self._clock() + _PROBE_EVERY_S)

@@ -56,7 +56,7 @@ class Parcel:
     ends_by: float
     chain: bool = False
     errand: Callable[[float], Any] | None = None  # gets the seconds it may take
-    on_leaving: Callable[[], None] | None = None
+    on_leaving: Callable[[], object] | None = None
     future: Future[BatchResult] = field(default_factory=Future)
     since: float = 0.0
     number: int = 0

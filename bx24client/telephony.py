@@ -139,7 +139,7 @@ def register(params: Mapping[str, Any]) -> Command[Registered]:
     return Command("telephony.externalCall.register", prepared, _registered)
 
 
-def show(call_id: str | Ref, user_ids: Sequence[int]) -> Command[bool]:
+def show(call_id: str | Ref, user_ids: Sequence[int | Ref]) -> Command[bool]:
     """Show the call's card to employees. False when the call is unknown or over."""
     return _card("show", call_id, user_ids)
 
@@ -225,10 +225,10 @@ def read_file_id(result: Any) -> int:
     return php.required_integer(php.mapping(result).get("FILE_ID"), "FILE_ID")
 
 
-def _card(verb: str, call_id: str | Ref, user_ids: Sequence[int]) -> Command[bool]:
+def _card(verb: str, call_id: str | Ref, user_ids: Sequence[int | Ref]) -> Command[bool]:
     params: dict[str, Any] = {"CALL_ID": call_id}
     if user_ids:
-        params["USER_ID"] = [int(user_id) for user_id in user_ids]
+        params["USER_ID"] = [user if isinstance(user, Ref) else int(user) for user in user_ids]
     return Command(f"telephony.externalCall.{verb}", params, php.yes, idempotent=True)
 
 

@@ -111,6 +111,7 @@ class FastAgi(_Section):
 class Inbound(_Section):
     deadline: float = Field(default=1.5, gt=0, le=10)
     answer: Literal["portal", "cache"] = "portal"
+    card_at_once: bool = True
 
 
 class Calls(_Section):

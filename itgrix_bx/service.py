@@ -56,7 +56,7 @@ class Service:
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
         self.employees = Employees(Staff(self.database), self.client)
         self.cards = Cards(self.client, lambda: self.employees.directory)
-        self.reception = Reception(self.client, self.logbook, settings.inbound.deadline)
+        self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
@@ -112,7 +112,6 @@ class Service:
             self.web.stop()
         self.worker.stop()
         self.cards.stop()
-        self.reception.stop()
         self.employees.stop()
         self.logbook.stop()
         self.database.close()

@@ -79,6 +79,7 @@ class Call:
     portal_call_id: str = ""
     entity_type: str = ""
     entity_id: int | None = None
+    carded: list[int] = field(default_factory=list)  # users whose card came up with the registration
     forgotten: int = 0
     finishing_since: float | None = None  # likewise
     finish_params: dict[str, Any] | None = None
@@ -372,6 +373,7 @@ def _registered(call: Call, event: Event) -> None:
     call.portal_call_id = event.data["portal_call_id"]
     call.entity_type = event.data.get("entity_type") or ""
     call.entity_id = event.data.get("entity_id")
+    call.carded = event.data.get("card", [])
     call.registering_since = None
     _delivered(call)
 

@@ -7,18 +7,23 @@ only the difference is sent, a moment later so that a ring group costs one reque
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
-from bx24client import Bitrix24, BitrixError, telephony
+from bx24client import BatchResult, Bitrix24, Command, telephony
+from itgrix_bx.calls import routing
 from itgrix_bx.calls.call import OUT, Call
 from itgrix_bx.calls.directory import Directory
 
 log = logging.getLogger("itgrix_bx.cards")
 
 _GATHER_S = 0.1
+_LATEST_S = 5.0
 _REMEMBERED = 10_000
 
 
@@ -37,8 +42,12 @@ def wanted(call: Call, directory: Directory) -> frozenset[int]:
     return frozenset(user for extension in extensions if (user := directory.user_of(extension)) is not None)
 
 
+class _StaleError(Exception):
+    """The call is over: its card is not wanted any more."""
+
+
 class Cards:
-    """Keeps the screens as `wanted` says; one thread, one request at a time."""
+    """Keeps the screens as `wanted` says."""
 
     def __init__(self, portal: Bitrix24, directory: Callable[[], Directory]) -> None:
         self._portal = portal
@@ -47,7 +56,6 @@ class Cards:
         self._changed: dict[str, Call] = {}
         self._versions: OrderedDict[str, float] = OrderedDict()
         self._wake = threading.Condition()
-        self._sending = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="cards", daemon=True)
 
@@ -79,16 +87,18 @@ class Cards:
             self._versions.popitem(last=False)
 
     def close(self, call: Call, finisher: int) -> list[int]:
-        """The users whose card is still open at the end, except the finisher's, which finish takes itself."""
+        """The users whose card is still open at the end, except the finisher's, which finish takes itself.
+
+        A show that has not left yet stays; one that is on its way was asked for before the hide that follows.
+        """
         with self._wake:
             self._changed.pop(call.call_id, None)
-            self._remember(call.call_id, float("inf"))  # nobody shows the card of a call that has ended
-        with self._sending:  # a show that is on its way must not land after the hide
+            self._remember(call.call_id, math.inf)  # nobody shows the card of a call that has ended
             shown = self._shown.pop(call.call_id, None)
         if shown is None:  # not by this process: whoever rang may have one
             rang = [leg.extension for leg in call.legs if leg.rang_at is not None and leg.answered_at is None]
             directory = self._directory()
-            shown = frozenset(user for e in rang if (user := directory.user_of(e)) is not None)
+            shown = frozenset(user for e in rang if (user := directory.user_of(e)) is not None) | set(call.carded)
         return sorted(shown - {finisher})
 
     def _run(self) -> None:
@@ -98,27 +108,43 @@ class Cards:
                 if self._stopping:
                     return
             time.sleep(_GATHER_S)
-            with self._sending:
-                with self._wake:
-                    changed, self._changed = self._changed, {}
-                for call in changed.values():
-                    self._bring_up_to_date(call)
+            with self._wake:
+                changed, self._changed = self._changed, {}
+                moves = [(call, self._move(call)) for call in changed.values()]
+            for call, commands in moves:
+                if commands:
+                    self._send(call, commands)
 
-    def _bring_up_to_date(self, call: Call) -> None:
-        want = wanted(call, self._directory())
-        have = self._shown.get(call.call_id, frozenset())
-        commands = {}
+    def _move(self, call: Call) -> dict[str, Command[Any]]:
+        """What must be told to bring the screens up to date; from here on it counts as told."""
+        have = self._shown.get(call.call_id, frozenset(call.carded))
+        directory = self._directory()
+        want = wanted(call, directory) if call.legs else have & _expected(call, directory)
+        self._shown[call.call_id] = want
+        commands: dict[str, Command[Any]] = {}
         if have - want:
             commands["hide"] = telephony.hide(call.portal_call_id, sorted(have - want))
         if want - have:
             commands["show"] = telephony.show(call.portal_call_id, sorted(want - have))
-        if not commands:
-            return
-        self._shown[call.call_id] = want
-        try:
-            if len(commands) == 1:
-                self._portal.execute(next(iter(commands.values())), timeout_s=5, lane="card")
-            else:
-                self._portal.batch(commands, halt=False, timeout_s=5, lane="card")
-        except BitrixError as error:
-            log.info("call %s: its card was not moved: %s", call.call_id, error)
+        return commands
+
+    def _send(self, call: Call, commands: dict[str, Command[Any]]) -> None:
+        def still_wanted() -> None:
+            if self._versions.get(call.call_id) == math.inf:
+                raise _StaleError
+
+        parcel = self._portal.parcel(commands, lane="card", timeout_s=_LATEST_S, on_leaving=still_wanted)
+        parcel.future.add_done_callback(lambda future: _told(call, future))
+        self._portal.submit(parcel)
+
+
+def _expected(call: Call, directory: Directory) -> frozenset[int]:
+    """Whom the dialplan was told to ring first."""
+    user = directory.user_of(routing.decide(call.entities, directory).extension)
+    return frozenset() if user is None else frozenset({user})
+
+
+def _told(call: Call, future: Future[BatchResult]) -> None:
+    error = future.exception() or next(iter(future.result().errors.values()), None)
+    if error is not None and not isinstance(error, _StaleError):
+        log.info("call %s: its card was not moved: %s", call.call_id, error)

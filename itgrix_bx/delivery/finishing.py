@@ -54,9 +54,12 @@ class Finish:
 
     def _send(self, call: Call, params: dict[str, Any], begin: Begin) -> Event:
         others = self._cards.close(call, params["USER_ID"])
-        begin(_event(call, Kind.FINISHING, params=params))
+
+        def leaving() -> None:
+            begin(_event(call, Kind.FINISHING, params=params))
+
         try:
-            return _finished(call, self._request(call, params, others))
+            return _finished(call, self._request(call, params, others, leaving))
         except UserNotActive as error:  # dismissed since: the default user is the successor
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:
@@ -67,13 +70,15 @@ class Finish:
         except BitrixError as error:
             return _failed(call, error)
 
-    def _request(self, call: Call, params: dict[str, Any], others: list[int]) -> Finished:
+    def _request(self, call: Call, params: dict[str, Any], others: list[int], leaving: Callable[[], None]) -> Finished:
         """finish, together with the hide of the cards it does not take away itself."""
         finish = telephony.finish(params)
         if not others:
-            return self._client.execute(finish, timeout_s=_REQUEST_S)
+            return self._client.execute(finish, timeout_s=_REQUEST_S, on_leaving=leaving)
         commands: dict[str, Command[Any]] = {"hide": telephony.hide(call.portal_call_id, others), "finish": finish}
-        done: Finished = self._client.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="outcome")["finish"]
+        done: Finished = self._client.batch(
+            commands, halt=False, timeout_s=_REQUEST_S, lane="outcome", on_leaving=leaving
+        )["finish"]
         return done
 
     def _not_found(self, call: Call, error: CallNotFound) -> Event:

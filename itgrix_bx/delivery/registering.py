@@ -48,9 +48,12 @@ class Register:
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
     def _send(self, call: Call, params: dict[str, object], begin: Begin) -> list[Event]:
-        begin(_event(call, Kind.REGISTERING, params=params))
         try:
-            registered = self._client.execute(telephony.register(params), timeout_s=_REQUEST_S)
+            registered = self._client.execute(
+                telephony.register(params),
+                timeout_s=_REQUEST_S,
+                on_leaving=lambda: begin(_event(call, Kind.REGISTERING, params=params)),
+            )
         except UserNotActive as error:
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:

@@ -86,7 +86,8 @@ class Worker:
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._crews = (_Crew((REGISTER, FINISH), 6), _Crew((ATTACH,), 2))
+        # Enough that a batch finds its commands waiting: a thread that waits for its turn costs next to nothing.
+        self._crews = (_Crew((REGISTER, FINISH), 48), _Crew((ATTACH,), 24))
         self._probe_at = 0.0
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 

@@ -157,7 +157,8 @@ def _cards(context: Context, params: Params, action: str) -> bool:
             return False
         users = params.get("USER_ID")
         for user_id in [call.user_id] if users is None else php.integers(users):
-            store.record_card(call.call_id, user_id, action)
+            if user_id in store.users:  # a push for nobody reaches nobody
+                store.record_card(call.call_id, user_id, action)
         return True
 
 

@@ -1,0 +1,76 @@
+"""Clients seen lately, in memory: who a number belongs to, refreshed by every answer of the portal.
+
+Nothing here is the truth; each kind of knowledge has an age after which it is not used.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FRESH_S = 3600.0  # a client's entity and responsible, good enough to answer a caller without the portal
+NOBODY_S = 60.0  # that a number belongs to nobody: a manager may be typing the contact in right now
+WORKDAY_S = 600.0  # whether an employee is on duty
+USABLE_S = 86_400.0  # better than nothing while the portal does not answer
+_MOST = 50_000  # clients
+
+Entities = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    entities: Entities
+    at: float
+
+
+class Clients:
+    """Safe to share between threads. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._by_number: OrderedDict[str, _Seen] = OrderedDict()
+        self._workdays: dict[int, tuple[str, float]] = {}  # by user: one client's answer serves the others
+
+    def learn(self, number: str, entities: Sequence[dict[str, Any]]) -> None:
+        """Remember what the portal's search gave for `number`."""
+        now = self._clock()
+        with self._lock:
+            self._by_number[number] = _Seen(list(entities), now)
+            self._by_number.move_to_end(number)
+            if len(self._by_number) > _MOST:
+                self._by_number.popitem(last=False)
+            for person in filter(None, (entity.get("responsible") for entity in entities)):
+                self._workdays[person["user_id"]] = (person.get("workday") or "", now)
+
+    def fresh(self, number: str) -> Entities | None:
+        """The entities of a number when all of it is recent enough to act on; None when the portal must be asked."""
+        with self._lock:
+            seen, now = self._by_number.get(number), self._clock()
+            if seen is None or now - seen.at > (FRESH_S if seen.entities else NOBODY_S):
+                return None
+            entities = [self._with_workday(entity, now) for entity in seen.entities]
+        return None if any(entity is None for entity in entities) else [e for e in entities if e is not None]
+
+    def usable(self, number: str) -> Entities | None:
+        """The entities of a number, if only remembered from earlier today; an old workday says nothing."""
+        with self._lock:
+            seen, now = self._by_number.get(number), self._clock()
+            if seen is None or not seen.entities or now - seen.at > USABLE_S:
+                return None
+            return [self._with_workday(entity, now) or _without_workday(entity) for entity in seen.entities]
+
+    def _with_workday(self, entity: dict[str, Any], now: float) -> dict[str, Any] | None:
+        person = entity.get("responsible")
+        if not person:
+            return entity
+        workday, at = self._workdays.get(person["user_id"], ("", -WORKDAY_S))
+        return entity | {"responsible": person | {"workday": workday}} if now - at <= WORKDAY_S else None
+
+
+def _without_workday(entity: dict[str, Any]) -> dict[str, Any]:
+    return entity | {"responsible": entity["responsible"] | {"workday": ""}}
