@@ -191,6 +191,7 @@ class Bitrix24:
         *,
         timeout_s: float | None = None,
         lane: str = "recording",
+        on_leaving: Callable[[], object] | None = None,
     ) -> int:
         """Send a recording to the address that telephony.upload_url() gave; returns the file's id.
 
@@ -205,7 +206,7 @@ class Bitrix24:
             reply = self._transport.post(path, body, self.timeouts.ending_in(seconds))
             return self._read(Command("upload", {}, read_file_id), reply)
 
-        parcel = self.parcel({}, lane=lane, timeout_s=timeout_s, errand=errand)
+        parcel = self.parcel({}, lane=lane, timeout_s=timeout_s, errand=errand, on_leaving=on_leaving)
         self._gate.submit([parcel], own=True)
         file_id: int = parcel.future.result()["it"]
         return file_id

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bx24client import Bitrix24, BitrixError, PortalUser
 from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.numbers import e164
 from sql.database import DatabaseAwayError
 from sql.staff import Staff
 
@@ -18,19 +19,23 @@ _REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
 _RESYNC_S = 6 * 3600.0
 _RETRY_S = 30.0
 _PATIENCE_S = 300.0
+_UNKNOWN_AGAIN_S = 600.0  # an extension nobody has may be a new employee's; or nobody's, for ever
 
 
 class Employees:
     """What hooks ask about people, answered without any I/O."""
 
-    def __init__(self, staff: Staff, portal: Bitrix24) -> None:
+    def __init__(self, staff: Staff, portal: Bitrix24, country: str = "RU") -> None:
         self._staff = staff
         self._portal = portal
+        self._country = country
+        self._own_numbers: frozenset[str] = frozenset()
         self.directory = Directory()
         self.lines: Mapping[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="employees", daemon=True)
         self._next_sync = 0.0
+        self._synced_at = -_UNKNOWN_AGAIN_S
         self._give_up_at = time.monotonic() + _PATIENCE_S
 
     @property
@@ -45,12 +50,29 @@ class Employees:
     def stop(self) -> None:
         self._stop.set()
 
+    def is_own_number(self, number: str) -> bool:
+        """Whether a telephone number (E.164) is an employee's: no client is behind it."""
+        return number in self._own_numbers
+
+    def met(self, extensions: Iterable[str]) -> None:
+        """Calls mention these extensions: one that nobody has makes the list be read again soon."""
+        known = self.directory.knows
+        if time.monotonic() > self._synced_at + _UNKNOWN_AGAIN_S and not all(map(known, extensions)):
+            self._next_sync = 0.0
+
     def reread(self) -> None:
         """Take the stored snapshot; keep what we have when the database is away."""
         try:
-            self.directory, self.lines = self._staff.directory(), self._staff.lines()
+            directory, self.lines = self._staff.directory(), self._staff.lines()
         except DatabaseAwayError as error:
             log.debug("employees: %s", error)
+            return
+        if directory.employees != self.directory.employees:
+            phones = (
+                e164(phone, self._country) for e in directory.employees.values() if e.active for phone in e.phones
+            )
+            self._own_numbers = frozenset(filter(None, phones))
+        self.directory = directory
 
     def sync(self) -> int:
         """Read all users from the portal and store them; how many. Raises BitrixError, DatabaseAwayError."""
@@ -59,6 +81,7 @@ class Employees:
     def _refresh_for_ever(self) -> None:
         while not self._stop.is_set():
             if time.monotonic() >= self._next_sync:
+                self._synced_at = time.monotonic()
                 self._next_sync = time.monotonic() + (_RESYNC_S if self._try_sync() else _RETRY_S)
             self.reread()
             self._stop.wait(_REREAD_S)

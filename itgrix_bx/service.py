@@ -54,7 +54,7 @@ class Service:
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
-        self.employees = Employees(Staff(self.database), self.client)
+        self.employees = Employees(Staff(self.database), self.client, settings.numbers.country)
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)

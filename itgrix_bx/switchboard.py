@@ -109,6 +109,11 @@ class Switchboard:
         return "", False
 
     def _ask(self, call: Call, until: float) -> Reply:
+        if self._employees.is_own_number(
+            call.client_number
+        ):  # a colleague's mobile: nobody to find, nobody to route to
+            self._reception.register(call)
+            return Reply(DEFERRED)
         inbound = call.direction == "in"
         heard = self._reception.ask(call, search=inbound, until=until)
         return self._reply(call.call_id, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
@@ -154,6 +159,7 @@ class Switchboard:
 
     def _report(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any]) -> None:
         facts = facts | {"client_number": self._client_number(facts)}
+        self._employees.met([*facts.get("extensions", ()), *filter(None, [facts.get("extension")])])
         self._logbook.record([Event(call_id, kind, at, facts)])
         log.info("call %s: %s", call_id, kind)
 

@@ -92,8 +92,9 @@ class Attach:
     def _hand_over(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
         if ready.size < _UPLOAD_FROM:
             command = telephony.attach_record(call.portal_call_id, facts["name"], ready.content())
-            begin(_attaching(call, facts))
-            return self._client.execute(command, timeout_s=_REQUEST_S, lane="recording")
+            return self._client.execute(
+                command, timeout_s=_REQUEST_S, lane="recording", on_leaving=lambda: begin(_attaching(call, facts))
+            )
         try:
             return self._upload(call, ready, facts, begin)
         except AuthFailed:  # the token behind the address has expired while we waited for our turn
@@ -102,8 +103,13 @@ class Attach:
     def _upload(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
         name, extra_s = facts["name"], ready.size / _SLOWEST_LINE
         place = self._client.execute(telephony.upload_url(call.portal_call_id, name), lane="recording")
-        begin(_attaching(call, facts | {"extra_s": extra_s}))
-        return self._client.upload(place, ready.path, name, timeout_s=_REQUEST_S + extra_s)
+        return self._client.upload(
+            place,
+            ready.path,
+            name,
+            timeout_s=_REQUEST_S + extra_s,
+            on_leaving=lambda: begin(_attaching(call, facts | {"extra_s": extra_s})),
+        )
 
     # --- what came of it -------------------------------------------------------------------------
 
