@@ -68,10 +68,8 @@ class Employees:
             log.debug("employees: %s", error)
             return
         if directory.employees != self.directory.employees:
-            phones = (
-                e164(phone, self._country) for e in directory.employees.values() if e.active for phone in e.phones
-            )
-            self._own_numbers = frozenset(filter(None, phones))
+            phones = (phone for e in directory.employees.values() if e.active for phone in e.phones)
+            self._own_numbers = frozenset(filter(None, (e164(phone, self._country) for phone in phones)))
         self.directory = directory
 
     def sync(self) -> int:

@@ -109,9 +109,7 @@ class Switchboard:
         return "", False
 
     def _ask(self, call: Call, until: float) -> Reply:
-        if self._employees.is_own_number(
-            call.client_number
-        ):  # a colleague's mobile: nobody to find, nobody to route to
+        if self._employees.is_own_number(call.client_number):  # a colleague's mobile: there is nobody to find
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == "in"

@@ -1,0 +1,229 @@
+"""What leaves when: the planner in a simulated day, against a model of the portal's bucket."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bx24client import LANES, Budget, Command, Durations, Parcel
+from bx24client.planner import LIVE, Load, Planner
+from bx24client.worktime import Worktime
+
+SECONDS = {"search": 0.06, "register": 0.18, "show": 0.02, "finish": 0.35, "attach": 0.25}
+LANE_OF = {"search": "caller", "register": "card", "show": "card", "finish": "outcome", "attach": "recording"}
+NETWORK_S = 0.04
+
+
+class Day:
+    """Simulated time, a portal that works through each request, and the planner between."""
+
+    def __init__(self, rate: float = 2.0, burst: float = 50.0, level: float = 0.0) -> None:
+        self.now = 1000.0
+        self.budget = Budget(rate, burst, clock=lambda: self.now)
+        for _ in range(int(level)):
+            self.budget.take()
+        durations = Durations()
+        for method, seconds in SECONDS.items():
+            durations.record(method, seconds)
+        self.worktime = Worktime(durations, clock=lambda: self.now)
+        self.durations = durations
+        self.planner = Planner(self.budget, self.worktime, lambda: NETWORK_S)
+        self.left: list[tuple[float, Load]] = []
+        self.answered: dict[Parcel, float] = {}
+        self.refused = 0
+        self._portal_level, self._portal_at = float(level), self.now
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def parcel(
+        self, *methods: str, lane: str = "", wanted_in: float = 1.5, ends_in: float = 600.0, **more: Any
+    ) -> Parcel:
+        commands = {f"k{i}": Command[Any](method, {}, lambda x: x) for i, method in enumerate(methods)}
+        return Parcel(commands, lane or LANE_OF[methods[0]], self.now + wanted_in, self.now + ends_in, **more)
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (when, next(self._order), what))
+
+    def run(self) -> None:
+        """Until nothing more happens."""
+        while self._agenda:
+            self.now, _, what = heapq.heappop(self._agenda)
+            what()
+            self._let_leave()
+
+    def _let_leave(self) -> None:
+        for gone in self.planner.given_up():
+            self.answered[gone] = -1.0
+        while isinstance(found := self.planner.next(), list):
+            self._leaves(found)
+        if found is not None:
+            self.at(self.now + max(found, 0.001), lambda: None)
+
+    def _leaves(self, load: Load) -> None:
+        self.left.append((self.now, load))
+        self._portal_level = max(0.0, self._portal_level - (self.now - self._portal_at) * self.budget.rate) + 1
+        self._portal_at = self.now
+        self.refused += self._portal_level > self.budget.burst + 1e-6
+        took = NETWORK_S + sum(SECONDS[m] for parcel in load for m in parcel.methods)
+        self.at(self.now + took, lambda: self._answers(load))
+
+    def _answers(self, load: Load) -> None:
+        self.planner.came_back(load, counted=True)
+        for parcel in load:
+            assert parcel not in self.answered
+            self.answered[parcel] = self.now
+
+
+asks = st.lists(
+    st.tuples(
+        st.floats(0, 3),
+        st.lists(st.sampled_from(list(SECONDS)), min_size=1, max_size=3),
+        st.sampled_from(list(LANES)),
+        st.floats(0.1, 5),
+        st.sampled_from([0.3, 2.0, 60.0, 600.0]),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from([0.5, 2.0, 5.0]), st.sampled_from([1.0, 2.0, 10.0, 50.0]), st.booleans(), asks)
+def test_the_portal_never_refuses_and_every_parcel_leaves_once_or_is_given_up_in_time(
+    rate: float, burst: float, full: bool, wishes: list[tuple[float, list[str], str, float, float]]
+) -> None:
+    day = Day(rate, burst, level=burst if full else 0.0)
+    parcels: list[Parcel] = []
+
+    def wish(methods: list[str], lane: str, wanted_in: float, ends_in: float) -> None:
+        parcel = day.parcel(*methods, lane=lane, wanted_in=wanted_in, ends_in=ends_in)
+        parcels.append(parcel)
+        day.planner.add([parcel])
+
+    when = day.now
+    for pause, methods, lane, wanted_in, ends_in in wishes:
+        when += pause
+        day.at(when, lambda m=methods, ln=lane, w=wanted_in, e=ends_in: wish(m, ln, w, e))  # type: ignore[misc]
+    day.run()
+    assert day.refused == 0
+    assert set(day.answered) == set(parcels)
+    assert len(day.planner) == 0
+    for at, load in day.left:
+        assert sum(len(p.commands) for p in load) <= 50
+        assert all(at < p.ends_by for p in load)
+        assert len({p.lane in LIVE for p in load}) == 1
+
+
+def test_while_places_are_plenty_a_command_leaves_at_once_and_alone() -> None:
+    day = Day()
+    for n in range(3):
+        day.at(day.now + n * 0.1, lambda: day.planner.add([day.parcel("search")]))
+    day.run()
+    assert [len(load) for _, load in day.left] == [1, 1, 1]
+    assert [round(at - 1000.0, 2) for at, _ in day.left] == [0.0, 0.1, 0.2]
+
+
+def test_what_is_handed_in_together_leaves_in_one_request_if_it_can_be_answered_in_time() -> None:
+    day = Day()
+    day.at(day.now, lambda: day.planner.add([day.parcel("search"), day.parcel("register", wanted_in=2.2)]))
+    day.run()
+    assert [[p.methods[0] for p in load] for _, load in day.left] == [["search", "register"]]
+
+
+def test_a_slow_register_does_not_travel_with_the_search_a_caller_waits_for() -> None:
+    day = Day()
+    day.durations.record("register", 5.0)
+    day.durations.record("register", 5.0)
+    day.at(day.now, lambda: day.planner.add([day.parcel("search"), day.parcel("register", wanted_in=2.2)]))
+    day.run()
+    assert [[p.methods[0] for p in load] for _, load in day.left] == [["search"], ["register"]]
+
+
+def test_a_chain_travels_alone() -> None:
+    day = Day(level=49)
+    day.at(day.now, lambda: day.planner.add([day.parcel("register"), day.parcel("register", "show", chain=True)]))
+    day.run()
+    assert [len(load) for _, load in day.left] == [1, 1]
+
+
+def test_a_hundred_callers_in_one_second_are_answered_within_their_deadline() -> None:
+    day = Day()
+    callers: list[Parcel] = []
+
+    def calls() -> None:
+        callers.append(day.parcel("search", wanted_in=1.4))
+        day.planner.add([callers[-1], day.parcel("register", wanted_in=2.2)])
+
+    for n in range(100):
+        day.at(day.now + n / 100, calls)
+    day.run()
+    assert max(day.answered[p] - p.since for p in callers) <= 1.5
+    assert len(day.left) < 60
+    assert day.refused == 0
+
+
+def _busy_office(day: Day, per_minute: float, seconds: float) -> tuple[list[Parcel], list[Parcel]]:
+    """Calls at even distances, each with its search, register, show, finish and attach; (searches, recordings)."""
+    searches: list[Parcel] = []
+    recordings: list[Parcel] = []
+
+    def hand_in(into: list[Parcel] | None, *parcels: Parcel) -> None:
+        if into is not None:
+            into.append(parcels[0])
+        day.planner.add(parcels)
+
+    def call() -> None:
+        start = day.now
+        hand_in(searches, day.parcel("search", wanted_in=1.4), day.parcel("register", wanted_in=2.2))
+        day.at(start + 1.5, lambda: hand_in(None, day.parcel("show", wanted_in=2.0)))
+        day.at(start + 8.0, lambda: hand_in(None, day.parcel("finish", wanted_in=10.0)))
+        day.at(start + 12.0, lambda: hand_in(recordings, day.parcel("attach", wanted_in=30.0)))
+
+    for n in range(int(per_minute * seconds / 60)):
+        day.at(day.now + n * 60 / per_minute, call)
+    day.run()
+    return searches, recordings
+
+
+def test_240_calls_a_minute_on_an_ordinary_plan_from_a_full_bucket() -> None:
+    day = Day(level=50)
+    searches, recordings = _busy_office(day, 240, 120)
+    waits = sorted(day.answered[p] - p.since for p in searches)
+    assert waits[int(len(waits) * 0.95)] <= 1.5
+    assert len(day.left) / len(searches) <= 0.45
+    assert all(day.answered[p] > 0 for p in recordings)
+    assert day.refused == 0
+
+
+def test_callers_never_wait_behind_recordings_and_recordings_do_not_starve() -> None:
+    day = Day(level=50)
+    day.planner.add([day.parcel("attach", wanted_in=30.0) for _ in range(200)])
+    searches, _ = _busy_office(day, 120, 60)
+    assert max(day.answered[p] - p.since for p in searches) <= 1.5
+    assert all(at > 0 for at in day.answered.values())
+    assert max(day.answered.values()) - 1000.0 < 120
+
+
+def test_a_blocked_method_is_left_alone_and_holds_nobody_else_up() -> None:
+    day = Day()
+    day.worktime.blocked("finish", day.now + 60.0)
+    finish, register = day.parcel("finish"), day.parcel("register")
+    day.at(day.now, lambda: day.planner.add([finish, register]))
+    day.run()
+    assert day.answered[register] - 1000.0 < 1.0
+    assert 60.0 <= day.answered[finish] - 1000.0 < 62.0
+
+
+def test_who_cannot_leave_before_giving_up_is_told_at_once() -> None:
+    day = Day()
+    day.worktime.blocked("finish", day.now + 60.0)
+    finish = day.parcel("finish", ends_in=30.0)
+    day.at(day.now, lambda: day.planner.add([finish]))
+    day.at(day.now + 0.01, lambda: None)
+    day.run()
+    assert day.answered == {finish: -1.0}
+    assert day.now < 1001.0
