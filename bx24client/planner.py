@@ -3,12 +3,13 @@
 While places in the portal's bucket are plenty, each command leaves at once. When they are scarce, what
 waits is gathered and leaves together, at a steady pace a little below the portal's rate:
 
-- *live* loads (lanes caller and card) and *later* loads (outcome, recording, background) never share a
-  batch: a batch is answered as a whole, and nobody's ringing tone waits for a recording;
-- a live load holds as many commands as the portal can work through before its most urgent member must
+- a batch is answered as a whole, so callers share one with nothing but cards (and the registrations these
+  need): nobody's ringing tone waits for an outcome or a recording;
+- a caller's load holds as many commands as the portal can work through before its most urgent member must
   be answered, by the measured time of each method; it leaves early when the callers who wait would
   otherwise be late or fill more than one batch;
-- later loads have a share of the pace of their own, so that they do not starve.
+- cards that found no room there, and what is for later (outcome, recording, background), leave in loads of
+  their own, each kind with its share of the pace, so that none starves.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ from bx24client.commands import MAX_COMMANDS, BatchResult, Command
 from bx24client.limits import LANES, Budget
 from bx24client.worktime import Worktime
 
-LIVE: Final = frozenset({"caller", "card"})
+CALLER, CARD, LATER = "caller", "card", "later"
+LIVE: Final = frozenset({CALLER, CARD})
 # Seconds after which a result is of less use, by lane; who knows better says so.
 WANTED_WITHIN_S: Final[dict[str, float]] = {
     "caller": 1.5, "card": 2.0, "outcome": 10.0, "recording": 30.0, "background": 60.0,
 }  # fmt: skip
 # A little below the rate: what is not used lets the bucket run empty, for the next rush.
-PACE: Final = 0.8
-LIVE_SHARE: Final = 0.9  # of the pace, while later loads wait too
-_BUSY_S = 5.0  # the other kind of load counts as busy this long after its last departure
+PACE: Final = 0.75
+_SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
+_BUSY_S = 5.0  # a kind counts as busy this long after its last departure
+_RIDES_S = 0.7  # a card waits this long for a place in a caller's load
 _DEMAND_S = 10.0
 _LATER_ROOM_S = 30.0  # work in one later batch; the portal ends a request after 60 s
-_CARDS_ROOM_S = 1.5  # work in a live batch without a caller who can be answered in time
+_CARDS_ROOM_S = 1.5  # work in a batch without a caller who can be answered in time; more when cards have piled up
+_MOST_CARDS_ROOM_S = 10.0
 _MAX_BYTES = 4 * 1024 * 1024
 _RANK = {lane: rank for rank, lane in enumerate(LANES)}
 
@@ -63,8 +67,8 @@ class Parcel:
     tries: int = 0
 
     @property
-    def live(self) -> bool:
-        return self.lane in LIVE
+    def kind(self) -> str:
+        return self.lane if self.lane in LIVE else LATER
 
     @property
     def alone(self) -> bool:
@@ -97,7 +101,7 @@ class Planner:
         self._clock = budget.clock
         self._waiting: list[Parcel] = []
         self._number = 0
-        self._left_at = {True: -math.inf, False: -math.inf}  # live, later
+        self._left_at = dict.fromkeys(_SHARES, -math.inf)
         self._asked: deque[float] = deque()
 
     def __len__(self) -> int:
@@ -134,14 +138,14 @@ class Planner:
     def next(self) -> Load | float | None:
         """The load that leaves now, or the seconds until one may, or None when nothing waits."""
         soonest: float | None = None
-        for live in (True, False):
-            waiting = self._in_order(live)
+        for kind in _SHARES:
+            waiting = self._in_order(kind)
             if not waiting:
                 continue
             load = self._load(waiting)
-            wait = self._wait_of(load, waiting, live) if load else self._opens_in(waiting)
+            wait = self._wait_of(load, waiting, kind) if load else self._opens_in(waiting)
             if wait <= 0:
-                self._leave(load, live)
+                self._leave(load, kind)
                 return load
             soonest = wait if soonest is None else min(soonest, wait)
         return soonest
@@ -164,19 +168,21 @@ class Planner:
 
     # --- which ----------------------------------------------------------------------------------
 
-    def _in_order(self, live: bool) -> list[Parcel]:
-        mine = [p for p in self._waiting if p.live is live]
-        if live:
-            return sorted(mine, key=lambda p: (_RANK[p.lane], p.wanted_by, p.number))
-        return sorted(mine, key=lambda p: (p.wanted_by, p.number))
+    def _in_order(self, kind: str) -> list[Parcel]:
+        """Who may be in a load of this kind, the first for it first; none where there is nothing of its own."""
+        mine = [p for p in self._waiting if p.kind == kind]
+        if kind == CALLER and mine:
+            mine += [p for p in self._waiting if p.kind == CARD]
+        return sorted(mine, key=lambda p: (_RANK[p.lane] if kind != LATER else 0, p.wanted_by, p.number))
 
     def _load(self, waiting: Sequence[Parcel]) -> Load:
         load: Load = []
         counts: Counter[str] = Counter()
         work, most, size = 0.0, math.inf, 0
+        cards_room = self._cards_room(waiting)
         for parcel in waiting:
             cost = self._cost(parcel)
-            limit = self._room_for(parcel, cost)
+            limit = self._room_for(parcel, cost, cards_room)
             if not self._open(parcel, counts):
                 continue
             if not load and (parcel.alone or not self._batches_have_room(cost)):
@@ -194,12 +200,19 @@ class Planner:
             work, most, size = work + cost, min(most, limit), size + parcel.size
         return load
 
-    def _room_for(self, parcel: Parcel, cost: float) -> float:
+    def _room_for(self, parcel: Parcel, cost: float, cards_room: float) -> float:
         """Seconds of work that a batch with `parcel` in it may hold."""
-        if parcel.lane != "caller":
-            return _CARDS_ROOM_S if parcel.live else _LATER_ROOM_S
+        if parcel.kind == LATER:
+            return _LATER_ROOM_S
+        if parcel.kind == CARD:
+            return cards_room
         left = parcel.wanted_by - self._clock() - self._overhead()
         return left if left >= cost else _CARDS_ROOM_S
+
+    def _cards_room(self, waiting: Sequence[Parcel]) -> float:
+        """Cards are late together rather than one after the other."""
+        work = sum(self._cost(p) for p in waiting if p.kind == CARD)
+        return max(_CARDS_ROOM_S, min(work, _MOST_CARDS_ROOM_S))
 
     def _open(self, parcel: Parcel, counts: Counter[str]) -> bool:
         wanted = Counter(map(str.casefold, parcel.methods))
@@ -213,40 +226,58 @@ class Planner:
 
     # --- when -----------------------------------------------------------------------------------
 
-    def _wait_of(self, load: Load, waiting: Sequence[Parcel], live: bool) -> float:
+    def _wait_of(self, load: Load, waiting: Sequence[Parcel], kind: str) -> float:
         now = self._clock()
         head = load[0]
         room = self._budget.delay(head.lane, now - head.since)
         if self.plenty:
             return room
-        return max(room, min(self._paced_at(live), self._urgent_at(load, waiting)) - now)
+        leaves_at = self._paced_at(kind)
+        if kind == CALLER:
+            leaves_at = min(leaves_at, self._callers_need(load, waiting))
+        elif kind == CARD:
+            leaves_at = self._cards_need(load, leaves_at)
+        elif len(load) < len(waiting):  # more than one batch can take: there is nothing to gather
+            leaves_at = now
+        return max(room, leaves_at - now)
 
-    def _paced_at(self, live: bool) -> float:
-        other_busy = any(p.live is not live for p in self._waiting) or self._clock() - self._left_at[not live] < _BUSY_S
-        share = (LIVE_SHARE if live else 1.0 - LIVE_SHARE) if other_busy else 1.0
-        return self._left_at[live] + 1.0 / (self._budget.pace() * PACE * share)
+    def _paced_at(self, kind: str) -> float:
+        now = self._clock()
+        waiting = {p.kind for p in self._waiting}
+        busy = [k for k in _SHARES if k in waiting or now - self._left_at[k] < _BUSY_S]
+        share = _SHARES[kind] / sum(_SHARES[k] for k in {*busy, kind})
+        return self._left_at[kind] + 1.0 / (self._budget.pace() * PACE * share)
 
-    def _urgent_at(self, load: Load, waiting: Sequence[Parcel]) -> float:
+    def _cards_need(self, load: Load, paced_at: float) -> float:
+        """When a load of cards leaves: in time for its first, if it did not find a place in a caller's load."""
+        head = load[0]
+        paced_at = min(paced_at, head.wanted_by - sum(map(self._cost, load)) - self._overhead())
+        rides = any(p.kind == CALLER for p in self._waiting)
+        return max(paced_at, head.since + _RIDES_S) if rides else paced_at
+
+    def _callers_need(self, load: Load, waiting: Sequence[Parcel]) -> float:
         """When a load must leave for its callers' sake: it holds all of them, and they would be late if it left later.
 
-        While there are many places the cards count too: one that misses its caller's batch comes two batches later.
+        While there is a place for it the cards count too: one that misses its caller's batch comes two batches later.
         """
-        counts = LIVE if self._budget.level() < self._budget.room * 0.75 else {"caller"}
-        if any(p.lane in counts for p in waiting if p not in load):
+        callers = [p for p in load if p.kind == CALLER]
+        counts = LIVE if self._budget.delay(CARD) <= 0 and self._cards_fit(waiting) else {CALLER}
+        if any(p.kind in counts for p in waiting if p not in load):
             return -math.inf
-        callers = [p for p in load if p.lane == "caller"]
-        if not callers:
-            return math.inf
-        needed = sum(self._cost(p) for p in load if p.lane in counts) + self._overhead()
+        needed = sum(self._cost(p) for p in load if p.kind in counts) + self._overhead()
         latest = min(p.wanted_by for p in callers) - needed
         return latest if latest > self._clock() - needed else math.inf  # too late already: no need to hurry
+
+    def _cards_fit(self, waiting: Sequence[Parcel]) -> bool:
+        """Whether cards are work that a caller's load can take along at all."""
+        return all(self._cost(p) < _CARDS_ROOM_S / 2 for p in waiting if p.kind == CARD)
 
     def _opens_in(self, waiting: Sequence[Parcel]) -> float:
         closed = [max((self._worktime.opens_in(m) for m in p.methods), default=0.0) for p in waiting]
         return max(0.05, min(closed, default=0.05))
 
-    def _leave(self, load: Load, live: bool) -> None:
+    def _leave(self, load: Load, kind: str) -> None:
         self._waiting = [p for p in self._waiting if p not in load]
-        self._left_at[live] = self._clock()
+        self._left_at[kind] = self._clock()
         self._budget.take()
         self._worktime.left(method for parcel in load for method in parcel.methods)
