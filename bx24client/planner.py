@@ -65,6 +65,12 @@ class Parcel:
     since: float = 0.0
     number: int = 0
     tries: int = 0
+    methods: list[str] = field(init=False)
+    size: int = field(init=False)  # bytes, as far as they matter: recordings
+
+    def __post_init__(self) -> None:
+        self.methods = [command.method for command in self.commands.values()]
+        self.size = sum(len(command.params.get("FILE_CONTENT") or "") for command in self.commands.values())
 
     @property
     def kind(self) -> str:
@@ -77,15 +83,6 @@ class Parcel:
     @property
     def idempotent(self) -> bool:
         return self.errand is None and all(command.idempotent for command in self.commands.values())
-
-    @property
-    def methods(self) -> list[str]:
-        return [command.method for command in self.commands.values()]
-
-    @property
-    def size(self) -> int:
-        """Bytes, as far as they matter: recordings."""
-        return sum(len(str(c.params.get("FILE_CONTENT", ""))) for c in self.commands.values())
 
 
 Load = list[Parcel]

@@ -36,6 +36,7 @@ class Day:
         self.left: list[tuple[float, Load]] = []
         self.answered: dict[Parcel, float] = {}
         self.refused = 0
+        self._looks_at = 0.0
         self._portal_level, self._portal_at = float(level), self.now
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -61,8 +62,9 @@ class Day:
             self.answered[gone] = -1.0
         while isinstance(found := self.planner.next(), list):
             self._leaves(found)
-        if found is not None:
-            self.at(self.now + max(found, 0.001), lambda: None)
+        if found is not None and not self.now < self._looks_at <= self.now + found:
+            self._looks_at = self.now + max(found, 0.001)
+            self.at(self._looks_at, lambda: None)
 
     def _leaves(self, load: Load) -> None:
         self.left.append((self.now, load))
