@@ -209,7 +209,6 @@ def host_name() -> Check:
 def not_yet(settings: Settings) -> Iterator[Check]:
     """Settings of the contract whose feature this version does not have."""
     asked: dict[str, Callable[[Settings], object]] = {
-        "[inbound] answer = cache": lambda s: s.inbound.answer == "cache",
         "[recordings] public_url": lambda s: s.recordings.public_url,
         "[portal.application]": lambda s: s.portal.application.client_id,
         "[ami] secret": lambda s: s.ami.secret.get_secret_value(),
