@@ -136,7 +136,7 @@ def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     (machine.directory / "monitor").rmdir()
     (machine.directory / "journal.db").unlink()
     with machine.config.open("a") as file:
-        file.write('[inbound]\nanswer = "cache"\n')
+        file.write('[portal.application]\nclient_id = "local.1"\n')
     machine.portal.stop()
     code, found = machine.doctor()
     assert code == 1
@@ -144,7 +144,7 @@ def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     assert found["portal"]["result"] == "bad"
     assert "db upgrade" in found["database"]["cure"]
     assert found["recordings"]["result"] == "warning"
-    assert "does not have it yet" in found["[inbound] answer = cache"]["found"]
+    assert "does not have it yet" in found["[portal.application]"]["found"]
 
 
 def test_doctor_says_when_recordings_cannot_become_mp3(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
