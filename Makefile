@@ -25,6 +25,7 @@ bench:
 	@scripts/bootstrap.sh test
 	@$(PYTHON) -m bench.agi_engine
 	@$(PYTHON) -m bench.inbound_hook
+	@$(PYTHON) -m bench.ami_events
 
 chaos:
 	@echo "make chaos is not written yet: delivery under random faults comes with the next release"; exit 1

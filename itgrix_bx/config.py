@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,15 @@ def _portal_url(value: SecretStr) -> SecretStr:
         raise ValueError("must look like https://PORTAL/rest/USER/SECRET/ (Bitrix24: Developer resources, webhook)")
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise ValueError("must be https: plain http would show the secret to everybody on the way")
+    return value
+
+
+def _certificates(value: str) -> str:
+    try:
+        if value:
+            ssl.create_default_context(cadata=value)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("holds no certificate; name the PEM file of who signed Asterisk's") from None
     return value
 
 
@@ -130,6 +140,8 @@ class Ami(_Section):
     address: Address = "127.0.0.1:5038"
     username: str = ""
     secret: SecretStr = SecretStr("")
+    tls: bool = False
+    ca: Annotated[str, AfterValidator(_certificates)] = ""  # PEM, by `ca_file`; empty: whom the system trusts
 
 
 class Cdr(_Section):

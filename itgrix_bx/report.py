@@ -11,6 +11,7 @@ from itgrix_bx.calls.events import Event
 from itgrix_bx.config import Settings
 from itgrix_bx.times import iso
 
+_UNSEEN = {"ami": "the end was not seen; closed when its channel was gone"}
 _ADVICE = "put it right in Bitrix24 or the configuration, then run `itgrix-bx calls retry`"
 
 
@@ -55,6 +56,7 @@ def details(call: Call, events: list[Event], directory: Directory, settings: Set
     result["client_name"] = call.client_name or None
     result["skipped"] = call.skipped or None
     result["failed_reason"] = reason or None
+    result["note"] = _UNSEEN.get(call.end_unseen)
     result["talk_source"] = call.talk_source if call.answered else None
     result["route"] = routing.decide(call.entities, directory).why if call.direction == "in" else None
     result["activity_id"] = call.activity_id

@@ -18,6 +18,8 @@ from itgrix_bx.delivery.schedule import due
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.pbx.ami import Ami, manager_of
+from itgrix_bx.pbx.closing import Closer
 from itgrix_bx.reception import Reception
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
@@ -58,6 +60,11 @@ class Service:
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
+        self.ami: Ami | None = None
+        self.closer: Closer | None = None
+        if settings.ami.username and "worker" in only:
+            self.ami = Ami(manager_of(settings.ami, mask="call", events=("Hangup",)))
+            self.closer = Closer(settings, self.logbook, self.ami)
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
@@ -102,6 +109,8 @@ class Service:
         self.cards.start()
         if "worker" in self._only:
             self.worker.start()
+        if self.closer is not None:
+            self.closer.start()
         log.info("ready")
 
     def stop(self, drain_s: float = 10.0) -> None:
@@ -110,6 +119,8 @@ class Service:
         self.agi.stop(drain_s)
         if self.web is not None:
             self.web.stop()
+        if self.closer is not None:
+            self.closer.stop()
         self.worker.stop()
         self.cards.stop()
         self.employees.stop()
@@ -134,6 +145,8 @@ class Service:
         if "agi" in self._only:
             stats = self.agi.stats()
             parts["fastagi"] = {"ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand}
+        if self.ami is not None:
+            parts["ami"] = self.ami.health()
         synced = self.employees.directory.synced
         parts["employees"] = {"ok": synced, "vital": False, "known": len(self.employees.directory.employees)}
         return parts

@@ -42,6 +42,7 @@ _COLUMNS = (
 _LEASE = ("lease_until", "lease_owner")
 _SHARED_AGAIN_S = 20.0
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
+_GOING_ON = ("open", "registered", "failed")  # `failed`: its registration was
 _EVENT = ("event_id", "call_id", "kind", "at", "data")
 
 
@@ -193,6 +194,13 @@ class Journal:
         if number is not None:
             query = query.where(calls.c.client_number == number)
         ids = self._database.read(lambda c: list(c.execute(query.limit(limit) if limit else query).scalars()))
+        return [fold(found) for found in self._events_of_many(ids)]
+
+    def unended(self, *, before: float, limit: int) -> list[Call]:
+        """Calls for the CRM that began before (unix seconds) and whose end nobody told, newest first."""
+        going_on = sa.and_(calls.c.state.in_(_GOING_ON), calls.c.ended_at.is_(None), calls.c.started_at < before)
+        query = sa.select(calls.c.call_id).where(going_on).order_by(calls.c.started_at.desc()).limit(limit)
+        ids = self._database.read(lambda c: list(c.execute(query).scalars()))
         return [fold(found) for found in self._events_of_many(ids)]
 
     def _events_of_many(self, ids: Sequence[str]) -> Iterable[list[Event]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from itgrix_bx.config import ConfigError, load
 
@@ -142,3 +143,13 @@ def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
     settings = load(write(tmp_path, GOOD + '[ami]\nsecret = "tiger"\n'), {})
     assert "hunter2pw" not in repr(settings)
     assert "tiger" not in repr(settings)
+
+
+def test_the_certificate_of_asterisk_is_read_from_its_file(tmp_path: Path) -> None:
+    pem = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(pem)
+    config = write(tmp_path, GOOD + f'[ami]\ntls = true\nca_file = "{pem}"\n')
+    assert "BEGIN CERTIFICATE" in load(config, {}).ami.ca
+    pem.write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"\[ami\] ca: holds no certificate"):
+        load(config, {})

@@ -66,11 +66,13 @@ class Call:
     caller_extension: str = ""  # who dialled, outbound
     started_at: float = 0.0
     ended_at: float | None = None
+    heard_at: float = 0.0  # when the last hook came
     legs: list[Leg] = field(default_factory=list)
     last_rung: list[str] = field(default_factory=list)
     talk_source: str = ""
     hangup: dict[str, str] = field(default_factory=dict)  # variables of the channel that ended the call
     first_leg_gone: bool = False
+    end_unseen: str = ""  # who missed the call's channels, where no hook told its end: "ami"
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
     register_params: dict[str, Any] | None = None
@@ -137,7 +139,8 @@ def fold(events: Iterable[Event]) -> Call:
     """The call that `events` (any order, repeats allowed, at least one, all of one call) describe."""
     ordered = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.at)
     call = Call(call_id=ordered[0].call_id, started_at=ordered[0].at, version=len(ordered))
-    hooks = [e for e in ordered if e.kind in HOOK_KINDS]
+    hooks = _heard(ordered)
+    call.heard_at = hooks[-1].at if hooks else call.started_at
     _identify(call, hooks)
     hangups = [e for e in hooks if e.kind is Kind.HANGUP]
     _build_legs(call, hooks)
@@ -149,6 +152,30 @@ def fold(events: Iterable[Event]) -> Call:
             _PORTAL[event.kind](call, event)
     _notice_further_recordings(call)
     return call
+
+
+def _heard(ordered: Sequence[Event]) -> list[Event]:
+    """The hooks. A call that was closed unseen and told to the portal so stays as told, whatever comes afterwards."""
+    hooks = [e for e in ordered if e.kind in HOOK_KINDS]
+    told_at = _told_at(ordered)
+    before = [e for e in hooks if told_at is not None and e.at <= told_at]
+    return before if _closed_unseen(before) else hooks
+
+
+def _told_at(ordered: Sequence[Event]) -> float | None:
+    """When the portal was told the outcome, for certain or perhaps."""
+    told_at = None
+    for event in ordered:
+        if event.kind is Kind.FINISHING:
+            told_at = event.at
+        elif event.kind is Kind.FORGOTTEN or (event.kind is Kind.FINISH_FAILED and not event.data.get("doubt")):
+            told_at = None
+    return told_at
+
+
+def _closed_unseen(hooks: Sequence[Event]) -> Event | None:
+    """The event that closed the call without a hook; one that came after it shows that the call was alive."""
+    return hooks[-1] if hooks and hooks[-1].kind is Kind.GONE else None
 
 
 # --- who and where -------------------------------------------------------------------------------
@@ -302,13 +329,17 @@ def _find_end(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> N
     other = [e for e in hangups if not e.data.get("own_channel", True)]
     call.first_leg_gone = bool(own)
     ends = _outbound_ends(call, own, other) if call.direction == OUT else _inbound_ends(hooks, own, other)
-    if not ends:
+    if ends:
+        call.ended_at = min(e.at for e in ends)
+    elif gone := _closed_unseen(hooks):
+        call.ended_at, call.end_unseen = gone.data["ended_at"], gone.data["source"]
+        call.talk_source = "last sign of life"
+    else:
         return
-    call.ended_at = min(e.at for e in ends)
-    call.hangup = (own or ends)[0].data.get("variables", {})
+    call.hangup = next((e.data.get("variables", {}) for e in (*own, *ends)), {})
     for leg in call.legs:
-        if leg.answered_at is not None and leg.ended_at is None:
-            leg.ended_at = call.ended_at
+        if leg.answered_at is not None:  # no leg outlives its call, whatever was reported late
+            leg.ended_at = call.ended_at if leg.ended_at is None else min(leg.ended_at, call.ended_at)
 
 
 def _inbound_ends(hooks: Sequence[Event], own: list[Event], other: list[Event]) -> list[Event]:

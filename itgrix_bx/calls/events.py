@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """The first block comes from the dialplan, the second from the portal and from delivery."""
+    """The first block comes from the telephone side, the second from the portal and from delivery."""
 
     INBOUND = "inbound"
     ROUTE = "route"
@@ -22,6 +22,7 @@ class Kind(StrEnum):
     ANSWER = "answer"
     OUTBOUND = "outbound"
     HANGUP = "hangup"
+    GONE = "gone"  # {source, ended_at}: no hook told the end, and no channel of the call is there any more
 
     SKIPPED = "skipped"  # {reason}
     CLIENT = "client"  # {entities: [...]}: what the search found
@@ -38,7 +39,7 @@ class Kind(StrEnum):
     RETRY = "retry"  # a person asked to try again
 
 
-HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP})
+HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP, Kind.GONE})
 
 
 # As unique as a UUID each, without asking the kernel for each.

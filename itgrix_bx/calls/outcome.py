@@ -21,6 +21,7 @@ _WORDS = {
     "486": "busy", "480": "no answer", "603": "declined", "603-S": "cancelled by us", "404": "wrong number",
     "503": "direction unavailable", "OTHER": "not connected",
 }  # fmt: skip
+_UNSEEN = "end not seen"
 _DECLINED_CAUSES = ("21", "34")  # 34: how FreePBX 16 reports a declined call
 
 
@@ -96,8 +97,8 @@ def _status(call: Call) -> tuple[str, str]:
         return "200", ""
     if call.direction == OUT:
         code = _outbound_code(call.hangup)
-        return code, _WORDS[code]
-    return "304", _missed_reason(call)
+        return code, _UNSEEN if call.end_unseen else _WORDS[code]
+    return "304", _UNSEEN if call.end_unseen else _missed_reason(call)
 
 
 def _outbound_code(variables: dict[str, str]) -> str:

@@ -19,6 +19,9 @@ from typing import Any
 from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
 from itgrix_bx.config import Settings, split_address
 from itgrix_bx.delivery.recording import convert
+from itgrix_bx.pbx.ami import manager_of
+from itgrix_bx.pbx.link import Link, Timings
+from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check as check_schema
 from sql.staff import Staff
@@ -51,6 +54,7 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield fastagi(settings)
     yield from recordings(settings)
     yield dialplan()
+    yield ami(settings)
     yield host_name()
     yield from not_yet(settings)
 
@@ -193,6 +197,27 @@ def dialplan() -> Check:
     return Check("dialplan", "Asterisk has no context b24-agi", BAD, "install the hooks: `itgrix-bx dialplan show`")
 
 
+def ami(settings: Settings) -> Check:
+    """Whether the manager lets us in and answers what we ask it."""
+    if not settings.ami.username:
+        return Check("AMI", "not configured", OFF, "[ami] closes calls whose end was lost: docs/configuration.md")
+    user = settings.ami.username
+    try:
+        with Link(manager_of(settings.ami), timings=Timings(connect=3.0, answer=5.0)) as link:
+            link.login()
+            version = link.ask("CoreSettings").answer.get("AsteriskVersion")
+            count = len(link.ask("CoreShowChannels").items)
+    except AmiLoginError as error:
+        cure = f"compare [ami] username and secret with [{user}] in manager.conf, and its permit="
+        return Check("AMI", str(error), BAD, cure)
+    except AmiRefusedError as error:
+        return Check("AMI", str(error), BAD, f"give [{user}] in manager.conf `write = reporting` and `read = call`")
+    except AmiError as error:
+        cure = "manager.conf: [general] enabled = yes, port and bindaddr as in [ami] address; then `manager reload`"
+        return Check("AMI", str(error), BAD, cure)
+    return Check("AMI", f"Asterisk {version} on {settings.ami.address}, {count} channels", OK)
+
+
 def host_name() -> Check:
     """Asterisk looks its host's name up while it offers sound: a resolver that does not answer delays calls by 5 s."""
     name = socket.gethostname()
@@ -211,7 +236,6 @@ def not_yet(settings: Settings) -> Iterator[Check]:
     asked: dict[str, Callable[[Settings], object]] = {
         "[recordings] public_url": lambda s: s.recordings.public_url,
         "[portal.application]": lambda s: s.portal.application.client_id,
-        "[ami] secret": lambda s: s.ami.secret.get_secret_value(),
         "[cdr] url": lambda s: s.cdr.url.get_secret_value(),
     }
     for name, is_set in asked.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from itgrix_bx.calls.call import fold
+from itgrix_bx.calls.events import Kind
 from tests.calls.conftest import ADMIN, ANNA, BORIS, VERA, Story, contact
 
 ANSWERED_TALK = 95
@@ -211,7 +212,8 @@ def test_the_order_in_which_events_arrive_changes_nothing(order: list[int]) -> N
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["inbound", "ring", "answer", "outbound", "hangup"]), st.sampled_from(["101", "102", ""])
+        st.sampled_from(["inbound", "ring", "answer", "outbound", "hangup", "gone"]),
+        st.sampled_from(["101", "102", ""]),
     ),
     min_size=1,
     max_size=12,
@@ -219,6 +221,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([("hangup", "102"), ("answer", "101"), ("inbound", ""), ("answer", "102"), ("ring", "101")])
 def test_any_sequence_of_hooks_makes_a_call_the_portal_can_be_told(steps: list[tuple[str, str]]) -> None:
     story = Story()
     for at, (hook, extension) in zip(itertools.count(), steps, strict=False):
@@ -228,6 +231,7 @@ def test_any_sequence_of_hooks_makes_a_call_the_portal_can_be_told(steps: list[t
             "answer": lambda at=at, e=extension: story.answer(at, e),
             "outbound": lambda at=at, e=extension: story.outbound(at, e),
             "hangup": lambda at=at, e=extension: story.hangup(at, own=bool(e), DIALSTATUS="ANSWER", CONNECTED=e),
+            "gone": lambda at=at: story.tell(at, Kind.GONE, source="ami", ended_at=1_700_000_000.0 + at),
         }[hook]()
     call, result = story.call(), story.outcome()
     assert result.user_id in (ADMIN, ANNA, BORIS)

@@ -18,11 +18,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trustme
+
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
 PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
 _SUITE = "sid"
 _BUILT = "itgrix-bx-complete"
 _START_S = 60
+AMI_SECRET = "ami secret; with, signs"
+# What a user may read and do; the first is the one the documentation asks for.
+AMI_USERS = {"itgrix-bx": ("call", "reporting"), "filters": ("call", "reporting,system"), "operator": ("all", "all"),
+             "nobody": ("", "")}  # fmt: skip
 _NOT_NEEDED = """
     chan_dahdi chan_iax2 chan_ooh323 chan_skinny chan_mgcp chan_unistim chan_console chan_alsa chan_oss
     chan_mobile chan_motif res_phoneprov res_pjsip_phoneprov_provider pbx_ael pbx_lua pbx_dundi res_corosync
@@ -92,15 +98,19 @@ class Site:
 
 
 class Asterisk:
-    """A running Asterisk. `sip` is where phones and trunk send; `monitor` the recordings as the host sees them."""
+    """A running Asterisk. `sip` is where phones and trunk send, `ami` and `ami_tls` where its manager listens;
+    `monitor` the recordings as the host sees them."""
 
     asterisk_monitor: str
 
     def __init__(self, name: str, site: Site) -> None:
         self.root = chroot()
         self.name = name
-        self.sip = (PHONES, _free_udp_port())
-        self.trunk = (TRUNK, _free_udp_port(TRUNK))
+        self.sip = (PHONES, _free_port(socket.SOCK_DGRAM))
+        self.trunk = (TRUNK, _free_port(socket.SOCK_DGRAM, TRUNK))
+        self.ami = (PHONES, _free_port(socket.SOCK_STREAM))
+        self.ami_tls = (PHONES, _free_port(socket.SOCK_STREAM))
+        self.authority = trustme.CA()
         self.etc = self.root / "etc" / name
         self.spool = self.root / "var/spool" / name
         self.log = self.root / "var/log" / name / "full"
@@ -155,7 +165,7 @@ class Asterisk:
             "asterisk.conf": self._main(),
             "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload = {m}.so\n" for m in _NOT_NEEDED),
             "logger.conf": "[general]\ndateformat=%s.%3q\n[logfiles]\nfull => notice,warning,error,verbose(4)\n",
-            "manager.conf": "[general]\nenabled=no\n",
+            "manager.conf": self._manager(),
             "http.conf": "[general]\nenabled=no\n",
             "pjsip.conf": self._pjsip(),
             "rtp.conf": f"[general]\nrtpstart={self.sip[1] % 20000 + 20000}\nrtpend={self.sip[1] % 20000 + 20800}\n",
@@ -207,6 +217,22 @@ class Asterisk:
         found = next(self.root.glob("usr/lib/*/asterisk/modules"))
         return f"/{found.relative_to(self.root)}"
 
+    def _manager(self) -> str:
+        host, port = self.ami
+        secret = AMI_SECRET.replace(";", "\\;")
+        users = [
+            f"[{name}]\nsecret={secret}\nread={read}\nwrite={write}\n"
+            "deny=0.0.0.0/0.0.0.0\npermit=127.0.0.1/255.255.255.255\n"
+            for name, (read, write) in AMI_USERS.items()
+        ]
+        self.authority.issue_cert(self.ami_tls[0]).private_key_and_cert_chain_pem.write_to_path(self.etc / "ami.pem")
+        tls_host, tls_port = self.ami_tls
+        general = (
+            f"[general]\nenabled=yes\nport={port}\nbindaddr={host}\nchannelvars=B24_ID\ntlsenable=yes\n"
+            f"tlsbindaddr={tls_host}:{tls_port}\ntlscertfile=/etc/{self.name}/ami.pem\n"
+        )
+        return general + "".join(users)
+
     def _pjsip(self) -> str:
         phone = "disallow=all\nallow=ulaw\ndirect_media=no\nrtp_symmetric=yes\ndtmf_mode=info\n"
         parts = [
@@ -256,7 +282,7 @@ def _mount(root: Path) -> None:
             _run(["mount", "--bind", f"/{name}", str(root / name)])
 
 
-def _free_udp_port(host: str = PHONES) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _free_port(kind: socket.SocketKind, host: str = PHONES) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

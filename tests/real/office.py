@@ -18,7 +18,7 @@ from typing import Any
 
 from itgrix_bx.emulator.portal import PortalEmulator
 from tests.real import site
-from tests.real.asterisk import Asterisk, running
+from tests.real.asterisk import AMI_SECRET, Asterisk, running
 from tests.real.sip import Agent, Call, Policy, only_rings
 
 
@@ -27,6 +27,7 @@ class Program:
 
     def __init__(self, directory: Path, webhook: str, agi_port: int, asterisk: Asterisk, database: str) -> None:
         self.config = directory / "config.toml"
+        self.config.touch(0o600)
         self.log = directory / "serve.log"
         self._web = free_port()
         self.config.write_text(
@@ -34,6 +35,7 @@ class Program:
             f'[journal]\ndirectory = "{directory}"\n[fastagi]\nlisten = "127.0.0.1:{agi_port}"\n'
             f'[recordings]\ndirectory = "{asterisk.monitor}"\nasterisk_directory = "{asterisk.asterisk_monitor}"\n'
             f'[web]\nlisten = "127.0.0.1:{self._web}"\n'
+            f'[ami]\naddress = "{asterisk.ami[0]}:{asterisk.ami[1]}"\nusername = "itgrix-bx"\nsecret = "{AMI_SECRET}"\n'
         )
         # The double of an office where ten calls run at once stands for a portal with room for them.
         self.environment = os.environ | {
@@ -54,10 +56,16 @@ class Program:
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._web}/healthz", timeout=2) as answer:
-                return bool(json.load(answer)["parts"]["employees"]["ok"])
+            return bool(self.health()["parts"]["employees"]["ok"])
         except OSError:
             return False
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz says. Raises OSError while the program is not well."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._web}/healthz", timeout=2) as answer:
+            found = json.load(answer)
+        assert isinstance(found, dict)
+        return found
 
     def send(self, what: signal.Signals) -> None:
         assert self._process is not None

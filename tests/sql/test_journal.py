@@ -76,6 +76,20 @@ def test_calls_are_listed_newest_first_and_filtered(journal: Journal) -> None:
     assert journal.counts() == {"open": 4, "skipped": 1}
 
 
+def test_calls_whose_end_nobody_told_are_found(journal: Journal) -> None:
+    at = 1_700_000_000.0
+    for n in range(6):
+        journal.append([inbound(f"1.{n}", at=at + n)])
+    journal.append([Event("1.1", Kind.SKIPPED, at + 9, {"reason": "a rule"})])
+    journal.append([Event("1.2", Kind.HANGUP, at + 9, {"own_channel": True, "variables": {}})])
+    journal.append([Event("1.3", Kind.REGISTERED, at + 9, {"portal_call_id": "externalCall.a"})])
+    journal.append([Event("1.4", Kind.GAVE_UP, at + 9, {"step": "register", "error": "refused"})])
+    assert [c.call_id for c in journal.unended(before=at + 5, limit=10)] == ["1.4", "1.3", "1.0"]
+    assert [c.call_id for c in journal.unended(before=at + 5, limit=1)] == ["1.4"]
+    journal.append([Event("1.4", Kind.GONE, at + 20, {"source": "ami", "ended_at": at + 10})])
+    assert [c.call_id for c in journal.unended(before=at + 5, limit=10)] == ["1.3", "1.0"]
+
+
 def test_two_workers_never_get_the_same_call(journal: Journal) -> None:
     for n in range(20):
         journal.append([inbound(f"1.{n}"), Event(f"1.{n}", Kind.REGISTER_FAILED, 1.7e9, {"retry_at": 1.0})])
