@@ -26,7 +26,7 @@ What it takes care of
   a byte a second. `timeout_s` of a call covers waiting for the budget, retries and the answer.
 - *Once.* A request that surely was not executed is repeated; one whose answer was lost is repeated only
   if the command is idempotent. Otherwise it raises an error whose `maybe_done` is true: ask
-  `telephony.statistics` before trying again.
+  `telephony.statistics` before trying again, after a while where `maybe_running` is true too.
 - *The limit.* One Budget mirrors the portal's leaky bucket, with lanes (caller, card, outcome, recording,
   background). Who cannot be served in time gets BudgetExhausted at once.
 - *Errors.* One tree (errors.py) decided by code, never by HTTP status: `retryable`, `retry_after_s`,

@@ -73,7 +73,7 @@ class Reception:
             work(call, answer)
         except Exception:
             log.exception("call %s: asking the portal failed by our own fault; delivery will try again", call.call_id)
-            self._logbook.record_soon([_failed(call, "internal error, see the log", 5.0)])
+            self._logbook.record_soon([_failed(call, "internal error, see the log", 5.0, doubt=True)])
         finally:
             answer.put(Heard())  # for who still waits; only the first is read
 
@@ -147,15 +147,17 @@ def registration(call_id: str, registered: Registered) -> Event:
 
 
 def failure(call: Call, error: BitrixError) -> Event:
-    """The journal's event for a register that failed: when to try again, or that a person is needed."""
+    """The journal's event for a live register that failed: when to try again, or that a person is needed."""
     if isinstance(error, UserNotActive):
         return _failed(call, str(error), 0.0)  # delivery names the default user instead
-    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries)
+    doubt, running = error.maybe_done, error.maybe_running
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, doubt=doubt, running=running)
 
 
-def _failed(call: Call, reason: str, retry_in_s: float) -> Event:
+def _failed(call: Call, reason: str, retry_in_s: float, *, doubt: bool = False) -> Event:
     now = time.time()
-    return Event(call.call_id, Kind.REGISTER_FAILED, now, {"error": reason, "retry_at": now + retry_in_s})
+    data = {"error": reason, "retry_at": now + retry_in_s, "doubt": doubt}
+    return Event(call.call_id, Kind.REGISTER_FAILED, now, data)
 
 
 def _entities(call: Call, result: BatchResult) -> list[dict[str, Any]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
@@ -26,6 +26,14 @@ class Leg:
         if self.answered_at is None or self.ended_at is None:
             return 0.0
         return max(0.0, self.ended_at - self.answered_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A request left at `since` and nobody knows what became of it; `running`: the portal may be at it still."""
+
+    since: float
+    running: bool = True
 
 
 @dataclass(slots=True)
@@ -60,13 +68,13 @@ class Call:
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
     register_params: dict[str, Any] | None = None
-    registering_since: float | None = None  # a register left then, and nobody knows what became of it
+    register_doubt: Doubt | None = None
     register_tries: int = 0
     portal_call_id: str = ""
     entity_type: str = ""
     entity_id: int | None = None
     forgotten: int = 0
-    finishing_since: float | None = None  # likewise
+    finish_doubt: Doubt | None = None
     finish_params: dict[str, Any] | None = None
     finish_tries: int = 0
     finished: bool = False
@@ -339,7 +347,7 @@ def _client(call: Call, event: Event) -> None:
 
 def _registering(call: Call, event: Event) -> None:
     call.register_params = event.data.get("params", call.register_params)
-    call.registering_since, call.retry_at = event.at, None
+    call.register_doubt, call.retry_at = Doubt(event.at), None
     call.register_tries += 1
 
 
@@ -349,19 +357,17 @@ def _registered(call: Call, event: Event) -> None:
     call.portal_call_id = event.data["portal_call_id"]
     call.entity_type = event.data.get("entity_type") or ""
     call.entity_id = event.data.get("entity_id")
-    call.registering_since = None
+    call.register_doubt = None
     _delivered(call)
 
 
 def _register_failed(call: Call, event: Event) -> None:
-    if not event.data.get("doubt"):
-        call.registering_since = None
+    call.register_doubt = _still_in_doubt(call.register_doubt, event)
     _failed(call, event)
 
 
 def _finishing(call: Call, event: Event) -> None:
-    call.finishing_since = event.at
-    call.retry_at = None
+    call.finish_doubt, call.retry_at = Doubt(event.at), None
     call.finish_params = event.data.get("params", call.finish_params)
     if call.finish_params:  # the id the portal was told, whatever a late answer to a register says
         call.portal_call_id = call.finish_params.get("CALL_ID", call.portal_call_id)
@@ -370,7 +376,7 @@ def _finishing(call: Call, event: Event) -> None:
 
 def _finished(call: Call, event: Event) -> None:
     call.finished = True
-    call.finishing_since = None
+    call.finish_doubt = None
     call.activity_id = event.data.get("activity_id") or call.activity_id
     if event.data.get("entity_id") and not call.entity_id:
         call.entity_type, call.entity_id = event.data.get("entity_type") or "", event.data["entity_id"]
@@ -378,13 +384,18 @@ def _finished(call: Call, event: Event) -> None:
 
 
 def _finish_failed(call: Call, event: Event) -> None:
-    if not event.data.get("doubt"):
-        call.finishing_since = None
+    call.finish_doubt = _still_in_doubt(call.finish_doubt, event)
     _failed(call, event)
 
 
+def _still_in_doubt(doubt: Doubt | None, event: Event) -> Doubt | None:
+    if doubt is None or not event.data.get("doubt"):
+        return None
+    return doubt if event.data.get("running", True) else replace(doubt, running=False)
+
+
 def _forgotten(call: Call, event: Event) -> None:
-    call.portal_call_id, call.registering_since, call.finishing_since = "", None, None
+    call.portal_call_id, call.register_doubt, call.finish_doubt = "", None, None
     call.forgotten += 1
     _failed(call, event)
 

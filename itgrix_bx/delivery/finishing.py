@@ -9,7 +9,7 @@ from typing import Any
 
 from bx24client import Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
 from itgrix_bx.calls import outcome, portal
-from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.call import Call, Doubt
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
@@ -36,14 +36,17 @@ class Finish:
     def step(self, call: Call, begin: Begin) -> list[Event]:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
         try:
-            if call.finishing_since is not None:
-                if row := row_of(self._client, call):
-                    return [finished_by(call, row)]
-                if time.time() < settled_at(call.finishing_since):
-                    return [_not_sure_yet(call)]
+            if call.finish_doubt is not None and (known := self._known(call, call.finish_doubt)):
+                return [known]
             return [self._send(call, self._params(call), begin)]
         except BitrixError as error:
-            return [_failed(call, error)]
+            return [_unanswered(call, error)]
+
+    def _known(self, call: Call, doubt: Doubt) -> Event | None:
+        """What can be said after a doubt without sending anything; None: the call may be finished now."""
+        if row := row_of(self._client, call):
+            return finished_by(call, row)
+        return _not_sure_yet(call, doubt) if time.time() < settled_at(doubt) else None
 
     def _params(self, call: Call) -> dict[str, Any]:
         settings = self._settings
@@ -80,7 +83,7 @@ class Finish:
         """The portal's row of an open call is gone: finished by an earlier request, or lost."""
         if row := row_of(self._client, call):
             return finished_by(call, row)
-        if call.finishing_since is not None:
+        if call.finish_doubt is not None:
             # An earlier finish took the row away; the webhook's user may not see the statistics of others.
             note = "the portal does not know the call any more after an earlier finish; its statistics do not show it"
             return _event(call, Kind.FINISHED, activity_id=None, note=note)
@@ -94,17 +97,23 @@ class Finish:
 
 
 def _failed(call: Call, error: BitrixError) -> Event:
-    event = failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries)
-    if call.finishing_since is not None:  # what is not known about an earlier finish stays unknown
-        event.data["doubt"] = True
-    return event
+    """A finish failed; what is not known about an earlier one stays unknown."""
+    doubt = error.maybe_done or call.finish_doubt is not None
+    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, doubt=doubt, running=error.maybe_running)
 
 
-def _not_sure_yet(call: Call) -> Event:
-    sent_at = call.finishing_since or 0.0
-    retry_at = min(settled_at(sent_at), time.time() + max(2.0, time.time() - sent_at))
+def _unanswered(call: Call, error: BitrixError) -> Event:
+    """A question failed: what is in doubt stays as it is."""
+    doubt = call.finish_doubt
+    running = doubt is not None and doubt.running
+    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, doubt=doubt is not None, running=running)
+
+
+def _not_sure_yet(call: Call, doubt: Doubt) -> Event:
+    now = time.time()
+    retry_at = min(settled_at(doubt), now + max(2.0, now - doubt.since))
     error = "no answer to finish yet, and nothing in the statistics"
-    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at, doubt=True)
+    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at, doubt=True, running=True)
 
 
 def _finished(call: Call, done: Finished) -> Event:

@@ -12,7 +12,9 @@ from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, finished_by, row_of_external
-from itgrix_bx.reception import as_data, failure, registration
+from itgrix_bx.delivery.schedule import REGISTER
+from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.reception import as_data, registration
 
 _REQUEST_S = 60.0
 # The portal finds the same call again for 30 minutes after CALL_START_DATE; its clock may differ from ours.
@@ -37,13 +39,14 @@ class Register:
         try:
             if row := self._known_already(call, params):
                 return _adopted(call, row)
-            return self._search(call) + self._send(call, params, begin)
-        except BitrixError as error:
-            return [failure(call, error)]
+            found = self._search(call)
+        except BitrixError as error:  # a question failed: what is in doubt stays so
+            return [_failed(call, error, doubt=call.register_doubt is not None)]
+        return found + self._send(call, params, begin)
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
         """Once the portal does not find an open call again, only a finished one can be asked for."""
-        if call.registering_since is None or time.time() < call.started_at + _FOUND_AGAIN_S:
+        if call.register_doubt is None or time.time() < call.started_at + _FOUND_AGAIN_S:
             return None
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
@@ -58,7 +61,8 @@ class Register:
                 return [_event(call, Kind.GAVE_UP, step="register", error=f"{error}; {advice}")]
             return self._send(call, params | {"USER_ID": default}, begin)
         except BitrixError as error:
-            return [failure(call, error)]
+            doubt = error.maybe_done or call.register_doubt is not None
+            return [_failed(call, error, doubt=doubt, running=error.maybe_running)]
         return [registration(call.call_id, registered)]
 
     def _late_params(self, call: Call) -> dict[str, object]:
@@ -71,7 +75,7 @@ class Register:
         if call.direction != IN or call.entities is not None:
             return []
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
-        if call.registering_since is not None:
+        if call.register_doubt is not None:
             # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet.
             named = (call.register_params or {}).get("USER_ID")
             found = [entity for entity in found if not entity.responsible or entity.responsible.user_id != named]
@@ -81,6 +85,10 @@ class Register:
 def _adopted(call: Call, row: StatRow) -> list[Event]:
     known = _event(call, Kind.REGISTERED, portal_call_id=row.call_id, found_in_statistics=True)
     return [known, finished_by(call, row)]
+
+
+def _failed(call: Call, error: BitrixError, *, doubt: bool, running: bool = False) -> Event:
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, doubt=doubt, running=running)
 
 
 def _event(call: Call, kind: Kind, **data: object) -> Event:

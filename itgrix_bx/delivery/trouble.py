@@ -21,11 +21,16 @@ def retry_in(error: BitrixError, tries: int) -> float | None:
     return back_off(tries, error.retry_after_s) if error.retryable else None
 
 
-def failed(call: Call, kind: Kind, step: str, error: BitrixError, tries: int) -> Event:
-    """The event for a step that failed: `kind` with the time of the next try, or GAVE_UP."""
+def failed(
+    call: Call, kind: Kind, step: str, error: BitrixError, tries: int, *, doubt: bool, running: bool = False
+) -> Event:
+    """The event for a step that failed: `kind` with the time of the next try, or GAVE_UP.
+
+    `doubt`: the portal may have done what it was told, by this request or an earlier one; `running`: may be doing it.
+    """
     wait = retry_in(error, tries)
     now = time.time()
     if wait is None:
         return Event(call.call_id, Kind.GAVE_UP, now, {"step": step, "error": str(error)})
-    data = {"error": str(error), "retry_at": now + wait, "doubt": error.maybe_done}
+    data = {"error": str(error), "retry_at": now + wait, "doubt": doubt, "running": doubt and running}
     return Event(call.call_id, kind, now, data)
