@@ -13,7 +13,7 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery import recordings
 from itgrix_bx.delivery.asking import row_of
-from itgrix_bx.delivery.schedule import back_off
+from itgrix_bx.delivery.trouble import retry_in
 
 _REQUEST_S = 60.0
 _UPLOAD_FROM = 5 * 1024 * 1024  # bytes; larger recordings go to an uploadUrl instead of base64
@@ -61,10 +61,10 @@ class Attach:
         return _recording(call, "uploaded", "", file_id=file_id, name=name, **facts)
 
     def _attach_failure(self, call: Call, error: BitrixError) -> Event:
-        if not error.retryable:
+        wait = retry_in(error, call.recording.tries)
+        if wait is None:
             return _recording(call, "refused", str(error))
-        retry_at = time.time() + back_off(call.recording.tries, error.retry_after_s)
-        return _recording(call, "waiting", str(error), retry_at=retry_at)
+        return _recording(call, "waiting", str(error), retry_at=time.time() + wait)
 
 
 def _recording(call: Call, state: str, detail: str, **more: object) -> Event:
