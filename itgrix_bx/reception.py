@@ -15,7 +15,7 @@ from bx24client import BatchResult, Bitrix24, BitrixError, Command, CrmEntity, R
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import REGISTER
-from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.delivery.trouble import failed, fate
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -150,14 +150,18 @@ def failure(call: Call, error: BitrixError) -> Event:
     """The journal's event for a live register that failed: when to try again, or that a person is needed."""
     if isinstance(error, UserNotActive):
         return _failed(call, str(error), 0.0)  # delivery names the default user instead
-    doubt, running = error.maybe_done, error.maybe_running
-    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, doubt=doubt, running=running)
+    known = fate(error, _intent(call), None)
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, **known)
 
 
 def _failed(call: Call, reason: str, retry_in_s: float, *, doubt: bool = False) -> Event:
     now = time.time()
-    data = {"error": reason, "retry_at": now + retry_in_s, "doubt": doubt}
+    data = {"error": reason, "retry_at": now + retry_in_s, "intent": _intent(call), "doubt": doubt}
     return Event(call.call_id, Kind.REGISTER_FAILED, now, data)
+
+
+def _intent(call: Call) -> str:
+    return call.register_doubt.intent if call.register_doubt is not None else ""
 
 
 def _entities(call: Call, result: BatchResult) -> list[dict[str, Any]] | None:

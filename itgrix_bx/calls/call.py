@@ -30,9 +30,13 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A request left at `since` and nobody knows what became of it; `running`: the portal may be at it still."""
+    """A request left at `since` and nobody knows what became of it; `running`: the portal may be at it still.
+
+    `intent` is the id of the event that announced it.
+    """
 
     since: float
+    intent: str
     running: bool = True
 
 
@@ -347,7 +351,7 @@ def _client(call: Call, event: Event) -> None:
 
 def _registering(call: Call, event: Event) -> None:
     call.register_params = event.data.get("params", call.register_params)
-    call.register_doubt, call.retry_at = Doubt(event.at), None
+    call.register_doubt, call.retry_at = Doubt(event.at, event.event_id), None
     call.register_tries += 1
 
 
@@ -367,7 +371,7 @@ def _register_failed(call: Call, event: Event) -> None:
 
 
 def _finishing(call: Call, event: Event) -> None:
-    call.finish_doubt, call.retry_at = Doubt(event.at), None
+    call.finish_doubt, call.retry_at = Doubt(event.at, event.event_id), None
     call.finish_params = event.data.get("params", call.finish_params)
     if call.finish_params:  # the id the portal was told, whatever a late answer to a register says
         call.portal_call_id = call.finish_params.get("CALL_ID", call.portal_call_id)
@@ -389,9 +393,14 @@ def _finish_failed(call: Call, event: Event) -> None:
 
 
 def _still_in_doubt(doubt: Doubt | None, event: Event) -> Doubt | None:
-    if doubt is None or not event.data.get("doubt"):
+    data = event.data
+    if doubt is None or "doubt" not in data:  # a question failed
+        return doubt
+    if data.get("intent", doubt.intent) != doubt.intent:
+        return doubt  # of a worker that lost its lease: what it sent is not what is in doubt now
+    if not data["doubt"]:
         return None
-    return doubt if event.data.get("running", True) else replace(doubt, running=False)
+    return doubt if data.get("running", True) else replace(doubt, running=False)
 
 
 def _forgotten(call: Call, event: Event) -> None:

@@ -27,12 +27,10 @@ class Kind(StrEnum):
     CLIENT = "client"  # {entities: [...]}: what the search found
     REGISTERING = "registering"  # {params}: written before the request leaves
     REGISTERED = "registered"  # {portal_call_id, entity_type, entity_id, ...}
-    REGISTER_FAILED = (
-        "register_failed"  # {error, retry_at, doubt, running}: the portal may have done it, may still be at it
-    )
+    REGISTER_FAILED = "register_failed"  # {error, retry_at; intent, doubt, running}: see delivery/trouble.py
     FINISHING = "finishing"  # {params}
     FINISHED = "finished"  # {activity_id, ...}
-    FINISH_FAILED = "finish_failed"  # {error, retry_at, doubt, running}
+    FINISH_FAILED = "finish_failed"  # likewise
     FORGOTTEN = "forgotten"  # the portal does not know the call it registered, and did not finish it either
     RECORDING = "recording"  # {state, path, ...; retry_at while waiting}
     GAVE_UP = "gave_up"  # {step, error}: needs a person

@@ -16,7 +16,7 @@ from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, finished_by, row_of
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import FINISH, back_off, settled_at
-from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.delivery.trouble import failed, fate
 
 log = logging.getLogger("itgrix_bx.delivery")
 
@@ -39,8 +39,8 @@ class Finish:
             if call.finish_doubt is not None and (known := self._known(call, call.finish_doubt)):
                 return [known]
             return [self._send(call, self._params(call), begin)]
-        except BitrixError as error:
-            return [_unanswered(call, error)]
+        except BitrixError as error:  # a question failed
+            return [_failed(call, error)]
 
     def _known(self, call: Call, doubt: Doubt) -> Event | None:
         """What can be said after a doubt without sending anything; None: the call may be finished now."""
@@ -57,18 +57,19 @@ class Finish:
 
     def _send(self, call: Call, params: dict[str, Any], begin: Begin) -> Event:
         others = self._cards.close(call, params["USER_ID"])
-        begin(_event(call, Kind.FINISHING, params=params))
+        intent = _event(call, Kind.FINISHING, params=params)
+        begin(intent)
         try:
             return _finished(call, self._request(call, params, others))
         except UserNotActive as error:  # dismissed since: the default user is the successor
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:
-                return _failed(call, error)
+                return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
             return self._send(call, params | {"USER_ID": default}, begin)
         except CallNotFound as error:
-            return self._not_found(call, error)
+            return self._not_found(call, error, intent)
         except BitrixError as error:
-            return _failed(call, error)
+            return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
 
     def _request(self, call: Call, params: dict[str, Any], others: list[int]) -> Finished:
         """finish, together with the hide of the cards it does not take away itself."""
@@ -79,9 +80,13 @@ class Finish:
         done: Finished = self._client.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="outcome")["finish"]
         return done
 
-    def _not_found(self, call: Call, error: CallNotFound) -> Event:
+    def _not_found(self, call: Call, error: CallNotFound, intent: Event) -> Event:
         """The portal's row of an open call is gone: finished by an earlier request, or lost."""
-        if row := row_of(self._client, call):
+        try:
+            row = row_of(self._client, call)
+        except BitrixError as unanswered:  # that this finish was refused is known all the same
+            return _failed(call, unanswered, **fate(error, intent.event_id, call.finish_doubt))
+        if row is not None:
             return finished_by(call, row)
         if call.finish_doubt is not None:
             # An earlier finish took the row away; the webhook's user may not see the statistics of others.
@@ -96,24 +101,15 @@ class Finish:
         )  # fmt: skip
 
 
-def _failed(call: Call, error: BitrixError) -> Event:
-    """A finish failed; what is not known about an earlier one stays unknown."""
-    doubt = error.maybe_done or call.finish_doubt is not None
-    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, doubt=doubt, running=error.maybe_running)
-
-
-def _unanswered(call: Call, error: BitrixError) -> Event:
-    """A question failed: what is in doubt stays as it is."""
-    doubt = call.finish_doubt
-    running = doubt is not None and doubt.running
-    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, doubt=doubt is not None, running=running)
+def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:
+    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, **fate_of_it)
 
 
 def _not_sure_yet(call: Call, doubt: Doubt) -> Event:
     now = time.time()
     retry_at = min(settled_at(doubt), now + max(2.0, now - doubt.since))
     error = "no answer to finish yet, and nothing in the statistics"
-    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at, doubt=True, running=True)
+    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at)
 
 
 def _finished(call: Call, done: Finished) -> Event:

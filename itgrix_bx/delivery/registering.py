@@ -13,7 +13,7 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
-from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.delivery.trouble import failed, fate
 from itgrix_bx.reception import as_data, registration
 
 _REQUEST_S = 60.0
@@ -40,8 +40,8 @@ class Register:
             if row := self._known_already(call, params):
                 return _adopted(call, row)
             found = self._search(call)
-        except BitrixError as error:  # a question failed: what is in doubt stays so
-            return [_failed(call, error, doubt=call.register_doubt is not None)]
+        except BitrixError as error:  # a question failed
+            return [_failed(call, error)]
         return found + self._send(call, params, begin)
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
@@ -51,7 +51,8 @@ class Register:
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
     def _send(self, call: Call, params: dict[str, object], begin: Begin) -> list[Event]:
-        begin(_event(call, Kind.REGISTERING, params=params))
+        intent = _event(call, Kind.REGISTERING, params=params)
+        begin(intent)
         try:
             registered = self._client.execute(telephony.register(params), timeout_s=_REQUEST_S)
         except UserNotActive as error:
@@ -61,8 +62,7 @@ class Register:
                 return [_event(call, Kind.GAVE_UP, step="register", error=f"{error}; {advice}")]
             return self._send(call, params | {"USER_ID": default}, begin)
         except BitrixError as error:
-            doubt = error.maybe_done or call.register_doubt is not None
-            return [_failed(call, error, doubt=doubt, running=error.maybe_running)]
+            return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
         return [registration(call.call_id, registered)]
 
     def _late_params(self, call: Call) -> dict[str, object]:
@@ -87,8 +87,8 @@ def _adopted(call: Call, row: StatRow) -> list[Event]:
     return [known, finished_by(call, row)]
 
 
-def _failed(call: Call, error: BitrixError, *, doubt: bool, running: bool = False) -> Event:
-    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, doubt=doubt, running=running)
+def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, **fate_of_it)
 
 
 def _event(call: Call, kind: Kind, **data: object) -> Event:

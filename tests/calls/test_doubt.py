@@ -65,10 +65,11 @@ def test_a_finish_that_was_answered_with_rubbish_may_be_repeated_once_the_statis
 
 def test_a_question_without_an_answer_leaves_the_doubt_as_it_was(story: Story) -> None:
     failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=False)
-    failed(story, Kind.FINISH_FAILED, at=30, doubt=True, running=True)
+    failed(story, Kind.FINISH_FAILED, at=30)
     call = story.call()
+    assert due(call) == (FINISH, START + 32)
     assert call.finish_doubt is not None
-    assert not call.finish_doubt.running  # what is over does not begin to run again
+    assert not call.finish_doubt.running
 
 
 def test_a_new_request_is_a_new_doubt(story: Story) -> None:
@@ -80,3 +81,14 @@ def test_a_new_request_is_a_new_doubt(story: Story) -> None:
 def test_a_journal_of_an_earlier_version_says_nothing_of_running_and_is_waited_for(story: Story) -> None:
     failed(registering(story), Kind.REGISTER_FAILED, doubt=True)
     assert due(story.call()) == (REGISTER, SETTLED)
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_what_came_of_an_earlier_request_says_nothing_of_the_one_that_runs(story: Story, doubt: bool) -> None:
+    """A worker that was frozen for longer than its lease wakes up; another one has finished the call meanwhile."""
+    first = finishing(story).events[-1].event_id
+    story.tell(400, Kind.FINISHING, params={"CALL_ID": "c"})
+    failed(story, Kind.FINISH_FAILED, at=401, intent=first, doubt=doubt, running=False)
+    call = story.call()
+    assert call.finish_doubt is not None
+    assert schedule.settled_at(call.finish_doubt) == START + 400 + IN_FLIGHT_S

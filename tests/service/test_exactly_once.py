@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 from itgrix_bx.delivery import finishing, registering, schedule, trouble
 from sql import tables
+from sql.database import DatabaseAwayError
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
 ID = "1700000000.1"
@@ -130,14 +131,37 @@ def test_a_finish_taken_by_the_portal_but_hidden_in_its_statistics_counts_as_don
     assert len(rows_of(office)) == 1
 
 
-def test_a_call_the_portal_has_forgotten_is_registered_again(office: Office) -> None:
+@pytest.mark.parametrize("statistics", ["readable", "unreadable at first"])
+def test_a_call_the_portal_has_forgotten_is_registered_again(office: Office, statistics: str) -> None:
     office.hook("inbound", ID, DID)
     first = eventually(lambda: office.call(ID).portal_call_id)
+    if statistics != "readable":
+        office.portal.faults([{"method": STATISTICS, "kind": "html502", "times": 3}])
     with office.portal.state.lock:
         office.portal.state.drop_call(office.portal.state.calls[first])
     office.hook("answer", ID, "101")
     office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101")
     assert arrives_once(office)["CALL_ID"] != first
+
+
+@pytest.mark.parametrize("lost", ["outcome", "intent"])
+def test_a_database_that_goes_in_the_middle_of_a_step_does_not_hold_the_call_for_the_length_of_a_lease(
+    office: Office, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    append, goes = office.service.journal.append, iter([True])
+
+    def away_once(events: Any, **how: Any) -> Any:
+        if how.get("release" if lost == "outcome" else "lease") and next(goes, False):
+            raise DatabaseAwayError("gone")
+        return append(events, **how)
+
+    monkeypatch.setattr(office.service.journal, "append", away_once)
+    office.record("in-1.wav")
+    office.hook("inbound", ID, DID)
+    office.hook("answer", ID, "101")
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101", MIXMONITOR_FILENAME="in-1.wav")
+    arrives_once(office)
+    assert len(office.known()["files"]) == 1
 
 
 def test_an_expired_webhook_fails_no_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
