@@ -71,6 +71,7 @@ class Call:
     first_leg_gone: bool = False
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
+    created: set[tuple[str, int]] = field(default_factory=set)  # what its registration made in the CRM: (type, id)
     register_params: dict[str, Any] | None = None
     register_doubt: Doubt | None = None
     register_tries: int = 0
@@ -111,6 +112,11 @@ class Call:
     @property
     def talking(self) -> Leg | None:
         return next((leg for leg in self.legs if leg.answered_at is not None and leg.ended_at is None), None)
+
+    @property
+    def clients(self) -> list[dict[str, Any]]:
+        """The entities the portal knew before this call."""
+        return [entity for entity in self.entities or [] if (entity["type"], entity["id"]) not in self.created]
 
     @property
     def needs_recording(self) -> bool:
@@ -346,7 +352,8 @@ def _skipped(call: Call, event: Event) -> None:
 
 
 def _client(call: Call, event: Event) -> None:
-    call.entities = event.data.get("entities", [])
+    if call.entities is None:  # what is found later may have come of the call itself
+        call.entities = event.data.get("entities", [])
 
 
 def _registering(call: Call, event: Event) -> None:
@@ -356,6 +363,7 @@ def _registering(call: Call, event: Event) -> None:
 
 
 def _registered(call: Call, event: Event) -> None:
+    call.created |= {(made["type"], made["id"]) for made in event.data.get("created", [])}
     if call.portal_call_id:
         return
     call.portal_call_id = event.data["portal_call_id"]

@@ -46,7 +46,7 @@ class Register:
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
         """Once the portal does not find an open call again, only a finished one can be asked for."""
-        if call.register_doubt is None or time.time() < call.started_at + _FOUND_AGAIN_S:
+        if call.register_doubt is None or _is_found_again(call):
             return None
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
@@ -75,11 +75,16 @@ class Register:
         if call.direction != IN or call.entities is not None:
             return []
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
-        if call.register_doubt is not None:
-            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet.
+        if call.register_doubt is not None and not _is_found_again(call):
+            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet. (Of a
+            # call that is found again the portal tells what was made.)
             named = (call.register_params or {}).get("USER_ID")
             found = [entity for entity in found if not entity.responsible or entity.responsible.user_id != named]
         return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
+
+
+def _is_found_again(call: Call) -> bool:
+    return time.time() < call.started_at + _FOUND_AGAIN_S
 
 
 def _adopted(call: Call, row: StatRow) -> list[Event]:
