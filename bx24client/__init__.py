@@ -26,7 +26,7 @@ What it takes care of
   a byte a second. `timeout_s` of a call covers waiting for the budget, retries and the answer.
 - *Once.* A request that surely was not executed is repeated; one whose answer was lost is repeated only
   if the command is idempotent. Otherwise it raises an error whose `maybe_done` is true: ask
-  `telephony.statistics` before trying again.
+  `telephony.statistics` before trying again, after a while where `maybe_running` is true too.
 - *The limits.* All requests pass one gate that mirrors the portal's leaky bucket and the working time of each
   method. While places are plenty a command leaves at once; when they are scarce, what waits is combined into
   batches by lane (caller, card, outcome, recording, background) and by how long each can wait, and the results

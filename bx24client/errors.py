@@ -1,6 +1,6 @@
 """Everything that can go wrong between us and the portal, as one tree.
 
-    BitrixError                      retryable, retry_after_s, maybe_done
+    BitrixError                      retryable, retry_after_s, maybe_done, maybe_running
     ├── TransportError               the answer of the portal is not known
     │   ├── NotSent                  surely not executed: refused, unreachable, cut off while sending
     │   │   ├── BudgetExhausted      no place in the request budget before the caller's deadline
@@ -29,8 +29,8 @@
 
 `retryable`: the same command may succeed later. `retry_after_s`: not sooner than that, None when the
 portal gave no hint. `maybe_done`: the portal may have executed the command, so a command with side
-effects must ask before it is repeated. `str()` is one plain sentence for an administrator and never
-holds a secret.
+effects must ask before it is repeated. `maybe_running`: it may be at it still, so there may be nothing to
+see yet. `str()` is one plain sentence for an administrator and never holds a secret.
 """
 
 # ruff: noqa: N818 - the errors are named after what happened, "except AnswerLost" reads itself
@@ -43,6 +43,8 @@ from typing import ClassVar
 from bx24client.auth import mask
 
 MAX_DESCRIPTION = 300
+# The front end's patience ended, the portal's work perhaps not: 504, and what a well-known proxy says instead.
+_GAVE_UP_WAITING = frozenset({504, 524})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -57,6 +59,11 @@ class BitrixError(Exception):
     retryable: bool = False
     retry_after_s: float | None = None
     maybe_done: bool = False
+
+    @property
+    def maybe_running(self) -> bool:
+        """Whether the portal may still be working on the request: nothing came that ends it."""
+        return False
 
 
 class TransportError(BitrixError):
@@ -95,6 +102,10 @@ class AnswerLost(TransportError):
     maybe_done = True
     timed_out: bool = False
 
+    @property
+    def maybe_running(self) -> bool:
+        return True
+
 
 class UnreadableAnswer(AnswerLost):
     """An answer came, and it is not one of the REST API. `status` is the HTTP status, 0 inside a batch."""
@@ -102,6 +113,11 @@ class UnreadableAnswer(AnswerLost):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def maybe_running(self) -> bool:
+        # Whatever else came instead of an answer came when the request was over.
+        return self.status in _GAVE_UP_WAITING
 
 
 class NotRun(BitrixError):

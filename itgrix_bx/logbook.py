@@ -48,15 +48,20 @@ class Logbook:
         self._listeners.append(listener)
 
     def record(
-        self, events: Sequence[Event], *, if_new: Sequence[Event] = (), release: bool = False
+        self,
+        events: Sequence[Event],
+        *,
+        if_new: Sequence[Event] = (),
+        release: str = "",
+        patience_s: float = PATIENCE_S,
     ) -> Appended | None:
         """Store events of one call (`if_new` only with the events that make it); None when they went to the spool.
 
-        Raises SpoolError when nothing took them.
+        `release`: whose lease of the call is given back with it. Raises SpoolError when nothing took them.
         """
         if self.away_since is None:
             try:
-                appended = self.journal.append(events, if_new=if_new, timeout_s=PATIENCE_S, release=release)
+                appended = self.journal.append(events, if_new=if_new, timeout_s=patience_s, release=release)
             except DatabaseAwayError as error:
                 self._lose(error)
             else:

@@ -29,7 +29,7 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.clients import Clients, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
-from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.delivery.trouble import failed, fate
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -267,17 +267,21 @@ def registration(call_id: str, registered: Registered) -> Event:
 
 
 def failure(call: Call, error: BitrixError) -> Event:
-    """The journal's event for a register that failed: when to try again, or that a person is needed."""
+    """The journal's event for a live register that failed: when to try again, or that a person is needed."""
     if isinstance(error, UserNotActive):
         return _failed(call, str(error), 0.0)  # delivery names the default user instead
-    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries)
+    known = fate(error, _intent(call), None)
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, **known)
 
 
 def _failed(call: Call, reason: str, retry_in_s: float, *, doubt: bool = False) -> Event:
     now = time.time()
-    return Event(
-        call.call_id, Kind.REGISTER_FAILED, now, {"error": reason, "retry_at": now + retry_in_s, "doubt": doubt}
-    )
+    data = {"error": reason, "retry_at": now + retry_in_s, "intent": _intent(call), "doubt": doubt}
+    return Event(call.call_id, Kind.REGISTER_FAILED, now, data)
+
+
+def _intent(call: Call) -> str:
+    return call.register_doubt.intent if call.register_doubt is not None else ""
 
 
 def _client_event(call: Call, entities: Entities | None) -> list[Event]:

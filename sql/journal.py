@@ -79,35 +79,34 @@ class Journal:
         *,
         if_new: Sequence[Event] = (),
         timeout_s: float = 10.0,
-        release: bool = False,
+        release: str = "",
         lease: str = "",
     ) -> Appended:
         """Store `new_events` (all of one call) in one transaction, and `if_new` too when they make the call.
 
-        `release` gives the call's lease back; with `lease` nothing is stored unless that owner still holds it. Raises
-        DatabaseAwayError, LeaseLostError. Repeats (same event_id) change nothing.
+        `release` gives that owner's lease of the call back; with `lease` nothing is stored unless that owner still
+        holds it. Raises DatabaseAwayError, LeaseLostError. Repeats (same event_id) change nothing.
         """
 
         def job(connection: Connection) -> Appended:
-            if lease:
-                self._check_lease(connection, new_events[0].call_id, lease)
+            if lease and not self._holds(connection, new_events[0].call_id, lease):
+                raise LeaseLostError(f"call {new_events[0].call_id} is somebody else's now")
             return self._append(connection, new_events, if_new, release)
 
         return self._database.write(job, timeout_s=timeout_s)
 
-    def _check_lease(self, connection: Connection, call_id: str, owner: str) -> None:
+    def _holds(self, connection: Connection, call_id: str, owner: str) -> bool:
         row = self._leased.run(connection, {"call_id": call_id}).fetchone()
-        if row is None or row[0] != owner or (row[1] or 0.0) < time.time():
-            raise LeaseLostError(f"call {call_id} is somebody else's now")
+        return row is not None and row[0] == owner and (row[1] or 0.0) >= time.time()
 
     def append_soon(
         self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
     ) -> None:
         """Like append, without waiting; `done` hears of it in the writer's thread and must be quick."""
-        self._database.submit(lambda c: self._append(c, new_events, (), False), done)
+        self._database.submit(lambda c: self._append(c, new_events, (), ""), done)
 
     def _append(
-        self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: bool
+        self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: str
     ) -> Appended:
         call_id = new_events[0].call_id
         if self._lock is not None:
@@ -120,7 +119,7 @@ class Journal:
         row = self._call_row(call)
         if not known:
             self._insert_call.run(connection, row | {"call_id": call_id})
-        elif release:
+        elif release and self._holds(connection, call_id, release):
             self._update_and_release.run(connection, row | _NO_LEASE | {"of_call": call_id})
         else:
             self._update_call.run(connection, row | {"of_call": call_id})
@@ -270,17 +269,18 @@ class Journal:
         free = sa.update(calls).where(leased, calls.c.lease_owner.in_(dead)).values(lease_until=None, lease_owner=None)
         return self._database.write(lambda c: c.execute(free).rowcount)
 
-    def release(self, call_id: str) -> None:
-        """Give a lease back; what is due stays due."""
-        self._set(call_id, _NO_LEASE)
+    def release(self, call_id: str, owner: str) -> None:
+        """Give the owner's lease back, if it is still theirs; what is due stays due."""
+        self._set(call_id, owner, _NO_LEASE)
 
-    def correct(self, call_id: str, due: tuple[str, float] | None) -> None:
-        """Give a lease back of a call whose row said something else than its events do: `due`."""
+    def correct(self, call_id: str, owner: str, due: tuple[str, float] | None) -> None:
+        """Likewise for a call whose row said something else than its events do: `due`."""
         step, due_at = due or (None, None)
-        self._set(call_id, _NO_LEASE | {"step": step, "due_at": due_at})
+        self._set(call_id, owner, _NO_LEASE | {"step": step, "due_at": due_at})
 
-    def _set(self, call_id: str, values: Mapping[str, Any]) -> None:
-        self._database.write(lambda c: c.execute(sa.update(calls).where(calls.c.call_id == call_id).values(**values)))
+    def _set(self, call_id: str, owner: str, values: Mapping[str, Any]) -> None:
+        mine = sa.and_(calls.c.call_id == call_id, calls.c.lease_owner == owner)
+        self._database.write(lambda c: c.execute(sa.update(calls).where(mine).values(**values)))
 
 
 def _setting(names: Sequence[str]) -> Any:

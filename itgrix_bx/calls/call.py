@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from itgrix_bx.calls import recording_names
@@ -29,6 +29,19 @@ class Leg:
         return max(0.0, self.ended_at - self.answered_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A request left at `since` and nobody knows what became of it; `running`: the portal may be at it still.
+
+    `intent` is the id of the event that announced it.
+    """
+
+    since: float
+    intent: str
+    running: bool = True
+    extra_s: float = 0.0  # how much longer than others that request may take
+
+
 @dataclass(slots=True)
 class Recording:
     """What was said of the call, in one file or several. The portal gets one."""
@@ -39,9 +52,8 @@ class Recording:
     detail: str = ""
     retry_at: float | None = None
     tries: int = 0  # that failed at the portal
-    attaching_since: float | None = None  # a request left then, and nobody knows what became of it
-    attach_extra_s: float = 0.0  # how much longer than others that request may take
-    file_name: str = ""  # what that request called the file
+    doubt: Doubt | None = None
+    file_name: str = ""  # what the last request called the file
     sending: str = ""  # that file's sha256
     sent: str = ""  # the sha256 of what the portal has
     settled: list[str] | None = None  # the paths that request or the last verdict was about
@@ -75,15 +87,16 @@ class Call:
     end_unseen: str = ""  # who missed the call's channels, where no hook told its end: "ami"
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
+    created: set[tuple[str, int]] = field(default_factory=set)  # what its registration made in the CRM: (type, id)
     register_params: dict[str, Any] | None = None
-    registering_since: float | None = None  # a register left then, and nobody knows what became of it
+    register_doubt: Doubt | None = None
     register_tries: int = 0
     portal_call_id: str = ""
     entity_type: str = ""
     entity_id: int | None = None
     carded: list[int] = field(default_factory=list)  # users whose card came up with the registration
     forgotten: int = 0
-    finishing_since: float | None = None  # likewise
+    finish_doubt: Doubt | None = None
     finish_params: dict[str, Any] | None = None
     finish_tries: int = 0
     finished: bool = False
@@ -116,6 +129,11 @@ class Call:
     @property
     def talking(self) -> Leg | None:
         return next((leg for leg in self.legs if leg.answered_at is not None and leg.ended_at is None), None)
+
+    @property
+    def clients(self) -> list[dict[str, Any]]:
+        """The entities the portal knew before this call."""
+        return [entity for entity in self.entities or [] if (entity["type"], entity["id"]) not in self.created]
 
     @property
     def needs_recording(self) -> bool:
@@ -389,35 +407,35 @@ def _skipped(call: Call, event: Event) -> None:
 
 
 def _client(call: Call, event: Event) -> None:
-    call.entities = event.data.get("entities", [])
+    if call.entities is None:  # what is found later may have come of the call itself
+        call.entities = event.data.get("entities", [])
 
 
 def _registering(call: Call, event: Event) -> None:
     call.register_params = event.data.get("params", call.register_params)
-    call.registering_since, call.retry_at = event.at, None
+    call.register_doubt, call.retry_at = Doubt(event.at, event.event_id), None
     call.register_tries += 1
 
 
 def _registered(call: Call, event: Event) -> None:
+    call.created |= {(made["type"], made["id"]) for made in event.data.get("created", [])}
     if call.portal_call_id:
         return
     call.portal_call_id = event.data["portal_call_id"]
     call.entity_type = event.data.get("entity_type") or ""
     call.entity_id = event.data.get("entity_id")
     call.carded = event.data.get("card", [])
-    call.registering_since = None
+    call.register_doubt = None
     _delivered(call)
 
 
 def _register_failed(call: Call, event: Event) -> None:
-    if not event.data.get("doubt"):
-        call.registering_since = None
+    call.register_doubt = _still_in_doubt(call.register_doubt, event)
     _failed(call, event)
 
 
 def _finishing(call: Call, event: Event) -> None:
-    call.finishing_since = event.at
-    call.retry_at = None
+    call.finish_doubt, call.retry_at = Doubt(event.at, event.event_id), None
     call.finish_params = event.data.get("params", call.finish_params)
     if call.finish_params:  # the id the portal was told, whatever a late answer to a register says
         call.portal_call_id = call.finish_params.get("CALL_ID", call.portal_call_id)
@@ -426,7 +444,7 @@ def _finishing(call: Call, event: Event) -> None:
 
 def _finished(call: Call, event: Event) -> None:
     call.finished = True
-    call.finishing_since = None
+    call.finish_doubt = None
     call.activity_id = event.data.get("activity_id") or call.activity_id
     if event.data.get("entity_id") and not call.entity_id:
         call.entity_type, call.entity_id = event.data.get("entity_type") or "", event.data["entity_id"]
@@ -434,21 +452,31 @@ def _finished(call: Call, event: Event) -> None:
 
 
 def _finish_failed(call: Call, event: Event) -> None:
-    if not event.data.get("doubt"):
-        call.finishing_since = None
+    call.finish_doubt = _still_in_doubt(call.finish_doubt, event)
     _failed(call, event)
 
 
+def _still_in_doubt(doubt: Doubt | None, event: Event) -> Doubt | None:
+    data = event.data
+    if doubt is None or "doubt" not in data:  # a question failed
+        return doubt
+    if data.get("intent", doubt.intent) != doubt.intent:
+        return doubt  # of a worker that lost its lease: what it sent is not what is in doubt now
+    if not data["doubt"]:
+        return None
+    return doubt if data.get("running", True) else replace(doubt, running=False)
+
+
 def _forgotten(call: Call, event: Event) -> None:
-    call.portal_call_id, call.registering_since, call.finishing_since = "", None, None
+    call.portal_call_id, call.register_doubt, call.finish_doubt = "", None, None
     call.forgotten += 1
     _failed(call, event)
 
 
 def _attaching(call: Call, event: Event) -> None:
     recording = call.recording
-    recording.attaching_since, recording.retry_at = event.at, None
-    recording.attach_extra_s = event.data.get("extra_s", 0.0)
+    recording.doubt = Doubt(event.at, event.event_id, extra_s=event.data.get("extra_s", 0.0))
+    recording.retry_at = None
     recording.file_name = event.data.get("name", "")
     recording.sending = event.data.get("sha256", "")
     recording.settled = event.data.get("paths")
@@ -457,9 +485,8 @@ def _attaching(call: Call, event: Event) -> None:
 
 def _recording(call: Call, event: Event) -> None:
     recording = call.recording
-    if not event.data.get("doubt"):
-        recording.attaching_since = None
     recording.state = event.data["state"]
+    recording.doubt = _still_in_doubt(recording.doubt, event) if recording.state == "waiting" else None
     recording.detail = event.data.get("error") or event.data.get("detail", "")
     recording.file_id = event.data.get("file_id") or recording.file_id
     recording.retry_at = event.data.get("retry_at")

@@ -28,10 +28,10 @@ class Kind(StrEnum):
     CLIENT = "client"  # {entities: [...]}: what the search found
     REGISTERING = "registering"  # {params}: written before the request leaves
     REGISTERED = "registered"  # {portal_call_id, entity_type, entity_id, ...}
-    REGISTER_FAILED = "register_failed"  # {error, retry_at, doubt}: with doubt the portal may have done it
+    REGISTER_FAILED = "register_failed"  # {error, retry_at; intent, doubt, running}: see delivery/trouble.py
     FINISHING = "finishing"  # {params}
     FINISHED = "finished"  # {activity_id, ...}
-    FINISH_FAILED = "finish_failed"  # {error, retry_at, doubt}
+    FINISH_FAILED = "finish_failed"  # likewise
     FORGOTTEN = "forgotten"  # the portal does not know the call it registered, and did not finish it either
     ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s}: written before the request leaves
     RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}

@@ -81,8 +81,8 @@ def _another_talker(call: Call, directory: Directory) -> int | None:
 
 
 def _missed_owner(call: Call, directory: Directory) -> int | None:
-    if call.entities:
-        user_id = (call.entities[0].get("responsible") or {}).get("user_id")
+    if call.clients:
+        user_id = (call.clients[0].get("responsible") or {}).get("user_id")
         if user_id is not None and directory.is_active(user_id):
             return int(user_id)
     users = (directory.user_of(extension) for extension in reversed(call.last_rung))

@@ -15,6 +15,21 @@ Begin = Callable[[Event], object]
 _REQUEST_S = 30.0
 
 
+class Intent:
+    """Announces in the journal that a request leaves, each time it does. `event_id`: of the last announcement, empty
+    while nothing has left."""
+
+    def __init__(self, begin: Begin, announce: Callable[[], Event]) -> None:
+        self._begin = begin
+        self._announce = announce
+        self.event_id = ""
+
+    def __call__(self) -> None:
+        event = self._announce()
+        self._begin(event)
+        self.event_id = event.event_id
+
+
 def row_of(client: Bitrix24, call: Call) -> StatRow | None:
     """The finished call in the portal's statistics; None when it is not there or the right to look is missing.
 

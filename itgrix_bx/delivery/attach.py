@@ -9,14 +9,14 @@ import time
 from typing import Any
 
 from bx24client import AuthFailed, Bitrix24, BitrixError, PortalError, telephony
-from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.call import Call, Doubt
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery.asking import Begin, row_of
+from itgrix_bx.delivery.asking import Begin, Intent, row_of
 from itgrix_bx.delivery.recording.collect import Collector, Ready
 from itgrix_bx.delivery.recording.problems import BlockedError, NotReadyError, RefusedError
-from itgrix_bx.delivery.schedule import attach_settled_at
-from itgrix_bx.delivery.trouble import retry_in
+from itgrix_bx.delivery.schedule import settled_at
+from itgrix_bx.delivery.trouble import fate, retry_in
 
 log = logging.getLogger("itgrix_bx.delivery")
 
@@ -40,14 +40,14 @@ class Attach:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
         patient = time.time() < self._wait_ends(call)
         try:
-            if call.recording.attaching_since is not None:
-                return [self._again(call, patient, begin)]
+            if call.recording.doubt is not None:
+                return [self._again(call, call.recording.doubt, patient, begin)]
             return [self._send(call, patient, begin)]
         except RefusedError as error:
             return [self._over(call, "refused", str(error))]
         except NotReadyError as error:
             return [self._not_ready(call, patient, error)]
-        except BitrixError as error:
+        except BitrixError as error:  # a question failed
             return [self._failed(call, error)]
 
     def _wait_ends(self, call: Call) -> float:
@@ -55,13 +55,13 @@ class Attach:
 
     # --- sending ---------------------------------------------------------------------------------
 
-    def _again(self, call: Call, patient: bool, begin: Begin) -> Event:
+    def _again(self, call: Call, doubt: Doubt, patient: bool, begin: Begin) -> Event:
         """A request has left and nobody knows what became of it: the portal is asked first."""
         row = row_of(self._client, call)
         if row is not None and row.record_file_id not in (None, call.recording.file_id):
             return _event(call, "uploaded", file_id=row.record_file_id, found_in_statistics=True)
-        if time.time() < attach_settled_at(call.recording):
-            return _not_sure_yet(call)
+        if time.time() < settled_at(doubt):
+            return _not_sure_yet(call, doubt)
         return self._send(call, patient, begin, "" if row else call.recording.file_name)
 
     def _send(self, call: Call, patient: bool, begin: Begin, earlier_name: str = "") -> Event:
@@ -76,39 +76,34 @@ class Attach:
             known = earlier_name.endswith(f".{ready.suffix}")
             name = earlier_name if known else self._name(call, ready.suffix)
             facts |= {"name": name, "bytes": ready.size}
+            intent = Intent(begin, lambda: Event(call.call_id, Kind.ATTACHING, time.time(), facts))
             try:
-                return _event(call, "uploaded", file_id=self._hand_over(call, ready, facts, begin))
-            except PortalError as error:
-                if not known or retry_in(error, 0) is not None:
-                    raise
-                note = "the portal refuses the name a second time and does not show its statistics: it has the file"
-                return _event(call, "uploaded", note=note)
+                return _event(call, "uploaded", file_id=self._hand_over(call, ready, facts, intent))
+            except BitrixError as error:
+                if known and isinstance(error, PortalError) and retry_in(error, 0) is None:
+                    note = "the portal refuses the name a second time and does not show its statistics: it has the file"
+                    return _event(call, "uploaded", note=note)
+                return self._failed(call, error, **fate(error, intent.event_id, call.recording.doubt))
 
     def _name(self, call: Call, suffix: str) -> str:
         # Unique in the portal's month folder, which all its calls share, and lower case to its end.
         stem = re.sub(r"[^a-z0-9.-]", "-", f"{self._settings.pbx.name}{call.call_id}".lower())[:80]
         return f"{stem.lstrip('.-') or 'call'}-{secrets.token_hex(4)}.{suffix}"
 
-    def _hand_over(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
+    def _hand_over(self, call: Call, ready: Ready, facts: dict[str, Any], intent: Intent) -> int:
         if ready.size < _UPLOAD_FROM:
             command = telephony.attach_record(call.portal_call_id, facts["name"], ready.content())
-            return self._client.execute(
-                command, timeout_s=_REQUEST_S, lane="recording", on_leaving=lambda: begin(_attaching(call, facts))
-            )
+            return self._client.execute(command, timeout_s=_REQUEST_S, lane="recording", on_leaving=intent)
+        facts["extra_s"] = ready.size / _SLOWEST_LINE
         try:
-            return self._upload(call, ready, facts, begin)
+            return self._upload(call, ready, facts, intent)
         except AuthFailed:  # the token behind the address has expired while we waited for our turn
-            return self._upload(call, ready, facts, begin)
+            return self._upload(call, ready, facts, intent)
 
-    def _upload(self, call: Call, ready: Ready, facts: dict[str, Any], begin: Begin) -> int:
-        name, extra_s = facts["name"], ready.size / _SLOWEST_LINE
-        place = self._client.execute(telephony.upload_url(call.portal_call_id, name), lane="recording")
+    def _upload(self, call: Call, ready: Ready, facts: dict[str, Any], intent: Intent) -> int:
+        place = self._client.execute(telephony.upload_url(call.portal_call_id, facts["name"]), lane="recording")
         return self._client.upload(
-            place,
-            ready.path,
-            name,
-            timeout_s=_REQUEST_S + extra_s,
-            on_leaving=lambda: begin(_attaching(call, facts | {"extra_s": extra_s})),
+            place, ready.path, facts["name"], timeout_s=_REQUEST_S + facts["extra_s"], on_leaving=intent
         )
 
     # --- what came of it -------------------------------------------------------------------------
@@ -119,16 +114,14 @@ class Attach:
         again = now + min(_LONGEST_BLOCK_S if blocked else _LONGEST_PAUSE_S, max(0.5, waited / 3))
         if patient or blocked:
             again = again if blocked else min(again, self._wait_ends(call) + 0.1)
-            doubt = call.recording.attaching_since is not None
-            return _event(call, "waiting", detail=str(error), retry_at=again, doubt=doubt)
+            return _event(call, "waiting", detail=str(error), retry_at=again)
         return self._over(call, "missing", f"{error}; given up after {waited:.0f} s ([recordings] wait)")
 
-    def _failed(self, call: Call, error: BitrixError) -> Event:
+    def _failed(self, call: Call, error: BitrixError, **fate_of_it: object) -> Event:
         wait = retry_in(error, call.recording.tries)
         if wait is None:
             return self._over(call, "refused", str(error))
-        doubt = error.maybe_done or call.recording.attaching_since is not None
-        return _event(call, "waiting", error=str(error), retry_at=time.time() + wait, doubt=doubt)
+        return _event(call, "waiting", error=str(error), retry_at=time.time() + wait, **fate_of_it)
 
     def _over(self, call: Call, state: str, why: str) -> Event:
         """Said once; a person may put it right and let it be tried again."""
@@ -137,14 +130,10 @@ class Attach:
         return _event(call, state, detail=detail, paths=call.recording.paths)
 
 
-def _not_sure_yet(call: Call) -> Event:
-    sent_at, now = call.recording.attaching_since or 0.0, time.time()
-    retry_at = min(attach_settled_at(call.recording), now + max(2.0, now - sent_at))
-    return _event(call, "waiting", detail="no answer to the recording yet", retry_at=retry_at, doubt=True)
-
-
-def _attaching(call: Call, facts: dict[str, Any]) -> Event:
-    return Event(call.call_id, Kind.ATTACHING, time.time(), facts)
+def _not_sure_yet(call: Call, doubt: Doubt) -> Event:
+    now = time.time()
+    retry_at = min(settled_at(doubt), now + max(2.0, now - doubt.since))
+    return _event(call, "waiting", detail="no answer to the recording yet", retry_at=retry_at)
 
 
 def _event(call: Call, state: str, **more: Any) -> Event:

@@ -9,14 +9,14 @@ from typing import Any
 
 from bx24client import Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
 from itgrix_bx.calls import outcome, portal
-from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.call import Call, Doubt
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery.asking import Begin, finished_by, row_of
+from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import FINISH, back_off, settled_at
-from itgrix_bx.delivery.trouble import failed
+from itgrix_bx.delivery.trouble import failed, fate
 
 log = logging.getLogger("itgrix_bx.delivery")
 
@@ -36,14 +36,17 @@ class Finish:
     def step(self, call: Call, begin: Begin) -> list[Event]:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
         try:
-            if call.finishing_since is not None:
-                if row := row_of(self._client, call):
-                    return [finished_by(call, row)]
-                if time.time() < settled_at(call.finishing_since):
-                    return [_not_sure_yet(call)]
+            if call.finish_doubt is not None and (known := self._known(call, call.finish_doubt)):
+                return [known]
             return [self._send(call, self._params(call), begin)]
-        except BitrixError as error:
+        except BitrixError as error:  # a question failed
             return [_failed(call, error)]
+
+    def _known(self, call: Call, doubt: Doubt) -> Event | None:
+        """What can be said after a doubt without sending anything; None: the call may be finished now."""
+        if row := row_of(self._client, call):
+            return finished_by(call, row)
+        return _not_sure_yet(call, doubt) if time.time() < settled_at(doubt) else None
 
     def _params(self, call: Call) -> dict[str, Any]:
         settings = self._settings
@@ -54,38 +57,39 @@ class Finish:
 
     def _send(self, call: Call, params: dict[str, Any], begin: Begin) -> Event:
         others = self._cards.close(call, params["USER_ID"])
-
-        def leaving() -> None:
-            begin(_event(call, Kind.FINISHING, params=params))
-
+        intent = Intent(begin, lambda: _event(call, Kind.FINISHING, params=params))
         try:
-            return _finished(call, self._request(call, params, others, leaving))
+            return _finished(call, self._request(call, params, others, intent))
         except UserNotActive as error:  # dismissed since: the default user is the successor
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:
-                return _failed(call, error)
+                return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
             return self._send(call, params | {"USER_ID": default}, begin)
         except CallNotFound as error:
-            return self._not_found(call, error)
+            return self._not_found(call, error, intent)
         except BitrixError as error:
-            return _failed(call, error)
+            return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
 
-    def _request(self, call: Call, params: dict[str, Any], others: list[int], leaving: Callable[[], None]) -> Finished:
+    def _request(self, call: Call, params: dict[str, Any], others: list[int], intent: Intent) -> Finished:
         """finish, together with the hide of the cards it does not take away itself."""
         finish = telephony.finish(params)
         if not others:
-            return self._client.execute(finish, timeout_s=_REQUEST_S, on_leaving=leaving)
+            return self._client.execute(finish, timeout_s=_REQUEST_S, on_leaving=intent)
         commands: dict[str, Command[Any]] = {"hide": telephony.hide(call.portal_call_id, others), "finish": finish}
         done: Finished = self._client.batch(
-            commands, halt=False, timeout_s=_REQUEST_S, lane="outcome", on_leaving=leaving
+            commands, halt=False, timeout_s=_REQUEST_S, lane="outcome", on_leaving=intent
         )["finish"]
         return done
 
-    def _not_found(self, call: Call, error: CallNotFound) -> Event:
+    def _not_found(self, call: Call, error: CallNotFound, intent: Intent) -> Event:
         """The portal's row of an open call is gone: finished by an earlier request, or lost."""
-        if row := row_of(self._client, call):
+        try:
+            row = row_of(self._client, call)
+        except BitrixError as unanswered:  # that this finish was refused is known all the same
+            return _failed(call, unanswered, **fate(error, intent.event_id, call.finish_doubt))
+        if row is not None:
             return finished_by(call, row)
-        if call.finishing_since is not None:
+        if call.finish_doubt is not None:
             # An earlier finish took the row away; the webhook's user may not see the statistics of others.
             note = "the portal does not know the call any more after an earlier finish; its statistics do not show it"
             return _event(call, Kind.FINISHED, activity_id=None, note=note)
@@ -98,18 +102,15 @@ class Finish:
         )  # fmt: skip
 
 
-def _failed(call: Call, error: BitrixError) -> Event:
-    event = failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries)
-    if call.finishing_since is not None:  # what is not known about an earlier finish stays unknown
-        event.data["doubt"] = True
-    return event
+def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:
+    return failed(call, Kind.FINISH_FAILED, FINISH, error, call.finish_tries, **fate_of_it)
 
 
-def _not_sure_yet(call: Call) -> Event:
-    sent_at = call.finishing_since or 0.0
-    retry_at = min(settled_at(sent_at), time.time() + max(2.0, time.time() - sent_at))
+def _not_sure_yet(call: Call, doubt: Doubt) -> Event:
+    now = time.time()
+    retry_at = min(settled_at(doubt), now + max(2.0, now - doubt.since))
     error = "no answer to finish yet, and nothing in the statistics"
-    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at, doubt=True)
+    return _event(call, Kind.FINISH_FAILED, error=error, retry_at=retry_at)
 
 
 def _finished(call: Call, done: Finished) -> Event:

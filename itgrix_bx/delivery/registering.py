@@ -11,8 +11,10 @@ from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery.asking import Begin, finished_by, row_of_external
-from itgrix_bx.reception import as_data, failure, registration
+from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
+from itgrix_bx.delivery.schedule import REGISTER
+from itgrix_bx.delivery.trouble import failed, fate
+from itgrix_bx.reception import as_data, registration
 
 _REQUEST_S = 60.0
 # The portal finds the same call again for 30 minutes after CALL_START_DATE; its clock may differ from ours.
@@ -37,22 +39,24 @@ class Register:
         try:
             if row := self._known_already(call, params):
                 return _adopted(call, row)
-            return self._search(call) + self._send(call, params, begin)
-        except BitrixError as error:
-            return [failure(call, error)]
+            found = self._search(call)
+        except BitrixError as error:  # a question failed
+            return [_failed(call, error)]
+        return found + self._send(call, params, begin)
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
         """Once the portal does not find an open call again, only a finished one can be asked for."""
-        if call.registering_since is None or time.time() < call.started_at + _FOUND_AGAIN_S:
+        if call.register_doubt is None or _is_found_again(call):
             return None
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
     def _send(self, call: Call, params: dict[str, object], begin: Begin) -> list[Event]:
+        intent = Intent(begin, lambda: _event(call, Kind.REGISTERING, params=params))
         try:
             registered = self._client.execute(
                 telephony.register(params),
                 timeout_s=_REQUEST_S,
-                on_leaving=lambda: begin(_event(call, Kind.REGISTERING, params=params)),
+                on_leaving=intent,
             )
         except UserNotActive as error:
             default = self._settings.portal.default_user
@@ -61,7 +65,7 @@ class Register:
                 return [_event(call, Kind.GAVE_UP, step="register", error=f"{error}; {advice}")]
             return self._send(call, params | {"USER_ID": default}, begin)
         except BitrixError as error:
-            return [failure(call, error)]
+            return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
         return [registration(call.call_id, registered)]
 
     def _late_params(self, call: Call) -> dict[str, object]:
@@ -74,16 +78,25 @@ class Register:
         if call.direction != IN or call.entities is not None:
             return []
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
-        if call.registering_since is not None:
-            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet.
+        if call.register_doubt is not None and not _is_found_again(call):
+            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet. (Of a
+            # call that is found again the portal tells what was made.)
             named = (call.register_params or {}).get("USER_ID")
             found = [entity for entity in found if not entity.responsible or entity.responsible.user_id != named]
         return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
 
 
+def _is_found_again(call: Call) -> bool:
+    return time.time() < call.started_at + _FOUND_AGAIN_S
+
+
 def _adopted(call: Call, row: StatRow) -> list[Event]:
     known = _event(call, Kind.REGISTERED, portal_call_id=row.call_id, found_in_statistics=True)
     return [known, finished_by(call, row)]
+
+
+def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:
+    return failed(call, Kind.REGISTER_FAILED, REGISTER, error, call.register_tries, **fate_of_it)
 
 
 def _event(call: Call, kind: Kind, **data: object) -> Event:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from itgrix_bx.calls.call import OUT, Call, Recording
+from itgrix_bx.calls.call import OUT, Call, Doubt
 
-IN_FLIGHT_S = 75.0  # a request with the portal is left alone this long (the cloud ends one after 60 s)
+IN_FLIGHT_S = 75.0  # a request nobody saw the end of is left alone this long (the cloud ends one after 60 s)
 SECOND_LEG_S = 2.0  # an outbound call's other leg reports within this time, with the recording's name
 _SLOWEST_S = 600.0
 
@@ -36,34 +36,29 @@ def due(call: Call) -> tuple[str, float] | None:
 def _register_at(call: Call) -> float:
     at = call.retry_at or call.ended_at or call.started_at
     # The portal looks for a double without a lock: a second register beside a running one makes a second call.
-    return at if call.registering_since is None else max(at, settled_at(call.registering_since))
+    return at if call.register_doubt is None else max(at, settled_at(call.register_doubt))
 
 
 def _finish_at(call: Call) -> float:
-    if call.finishing_since is not None:  # the statistics may be asked while the first request may still run
-        return call.retry_at or settled_at(call.finishing_since)
+    if call.finish_doubt is not None:  # the statistics may be asked while the first request may still run
+        return call.retry_at or settled_at(call.finish_doubt)
     second_leg = SECOND_LEG_S if call.direction == OUT and not call.first_leg_gone else 0.0
     return call.retry_at or (call.ended_at or 0.0) + second_leg
 
 
 def _attach_at(call: Call) -> float:
     recording = call.recording
-    if recording.attaching_since is not None:  # asked about while it may still run, like a finish
-        return recording.retry_at or settled_at(recording.attaching_since)
+    if recording.doubt is not None:  # asked about while it may still run, like a finish
+        return recording.retry_at or recording.doubt.since + IN_FLIGHT_S
     return recording.retry_at or call.ended_at or 0.0
 
 
 _DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
 
 
-def settled_at(sent_at: float) -> float:
-    """When a request that left at `sent_at` is surely not being worked on any more."""
-    return sent_at + IN_FLIGHT_S
-
-
-def attach_settled_at(recording: Recording) -> float:
-    """Likewise for a request with a recording, which a slow line may make longer."""
-    return settled_at(recording.attaching_since or 0.0) + recording.attach_extra_s
+def settled_at(doubt: Doubt) -> float:
+    """When the request in doubt is surely not being worked on any more."""
+    return doubt.since + IN_FLIGHT_S + doubt.extra_s if doubt.running else doubt.since
 
 
 def back_off(tries: int, least_s: float | None = None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bx24client import AuthFailed, BitrixError, MethodNotFound, MovedTooFar
-from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.call import Call, Doubt
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import back_off
 
@@ -21,11 +21,22 @@ def retry_in(error: BitrixError, tries: int) -> float | None:
     return back_off(tries, error.retry_after_s) if error.retryable else None
 
 
-def failed(call: Call, kind: Kind, step: str, error: BitrixError, tries: int) -> Event:
-    """The event for a step that failed: `kind` with the time of the next try, or GAVE_UP."""
+def failed(call: Call, kind: Kind, step: str, error: BitrixError, tries: int, **fate: object) -> Event:
+    """The event for a step that failed: `kind` with the time of the next try, or GAVE_UP.
+
+    `fate`: of the request that failed; without it a question failed, and what was in doubt stays so.
+    """
     wait = retry_in(error, tries)
     now = time.time()
     if wait is None:
         return Event(call.call_id, Kind.GAVE_UP, now, {"step": step, "error": str(error)})
-    data = {"error": str(error), "retry_at": now + wait, "doubt": error.maybe_done}
-    return Event(call.call_id, kind, now, data)
+    return Event(call.call_id, kind, now, {"error": str(error), "retry_at": now + wait, **fate})
+
+
+def fate(error: BitrixError, intent: str, earlier: Doubt | None) -> dict[str, object]:
+    """What is known of a request that ended with `error`; what was not known of an earlier one stays unknown.
+
+    `intent`: the id of the event that announced the request.
+    """
+    doubt = error.maybe_done or earlier is not None
+    return {"intent": intent, "doubt": doubt, "running": doubt and error.maybe_running}

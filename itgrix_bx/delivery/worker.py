@@ -24,6 +24,7 @@ from itgrix_bx.delivery.registering import Register
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, due
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.spool import SpoolError
 from sql.database import DatabaseAwayError
 from sql.journal import LeaseLostError
 
@@ -33,6 +34,7 @@ _LEASE_S = 300.0  # longer than the requests of any step together
 _IDLE_S = 1.0
 _LIVE_S = 120.0  # a call that ended this recently goes before the backlog
 _SLOWEST_PROBE_S = 60.0
+_PATIENCE_S = 10.0  # nobody waits for delivery: a busy database is no reason for the spool
 
 Step = Callable[[Call, Begin], list[Event]]
 
@@ -89,6 +91,7 @@ class Worker:
         # Enough that a batch finds its commands waiting: a thread that waits for its turn costs next to nothing.
         self._crews = (_Crew((REGISTER, FINISH), 48), _Crew((ATTACH,), 24))
         self._probe_at = 0.0
+        self._held: set[str] = set()  # calls whose lease could not be given back
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
@@ -117,6 +120,7 @@ class Worker:
             self._wake.wait(_IDLE_S)
             self._wake.clear()
             try:
+                self._give_back()
                 for crew in self._crews:
                     self._take_due(crew)
             except DatabaseAwayError as error:
@@ -132,6 +136,13 @@ class Worker:
             return
         if freed:
             log.info("%d calls of a process that died are taken over", freed)
+
+    def _give_back(self) -> None:
+        """What the database, being away, was not told: these calls need not wait for their leases to end."""
+        while self._held and self._logbook.away_since is None:
+            call_id = next(iter(self._held))
+            self._logbook.journal.release(call_id, self._owner)
+            self._held.discard(call_id)
 
     def _take_due(self, crew: _Crew) -> None:
         if self._logbook.away_since is not None or not self._employees.known:
@@ -164,8 +175,10 @@ class Worker:
 
     def _work_on(self, crew: _Crew, call_id: str) -> None:
         try:
-            self._do_next_step(call_id)
-        except DatabaseAwayError as error:
+            if not self._do_next_step(call_id):
+                self._held.add(call_id)
+        except (DatabaseAwayError, SpoolError) as error:
+            self._held.add(call_id)
             log.warning("call %s: left for later, %s", call_id, error)
         except LeaseLostError as error:
             log.warning("%s; nothing was sent", error)
@@ -175,21 +188,23 @@ class Worker:
             crew.give_back()
             self._wake.set()
 
-    def _do_next_step(self, call_id: str) -> None:
+    def _do_next_step(self, call_id: str) -> bool:
+        """Whether the lease was given back."""
         journal = self._logbook.journal
         call = journal.call(call_id)
         found = due(call) if call is not None else None
         if call is None or found is None or found[1] > time.time():
-            journal.correct(call_id, found)
-            return
+            journal.correct(call_id, self._owner, found)
+            return True
 
         def begin(event: Event) -> None:
             # Into the database, not the spool: whoever takes the call over must see that a request has left.
             journal.append([event], lease=self._owner)
 
         events = self._steps[found[0]](call, begin)
-        self._logbook.record(events, release=True)
+        stored = self._logbook.record(events, release=self._owner, patience_s=_PATIENCE_S)
         log.info("call %s: %s", call_id, ", ".join(_told(event) for event in events))
+        return stored is not None
 
 
 def _told(event: Event) -> str:

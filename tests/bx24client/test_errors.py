@@ -11,7 +11,7 @@ import pytest
 from bx24client import Bitrix24, BitrixError, Budget, Command, errors
 from bx24client.errors import plain, portal_error
 
-from .scripted import ScriptedPortal, answers, refuses
+from .scripted import ScriptedPortal, answers, page, refuses
 
 WRITE: Command[object] = Command("telephony.externalCall.finish", {"CALL_ID": "c"}, lambda result: result)
 
@@ -120,6 +120,25 @@ def test_a_poisoned_error_is_still_an_error(portal: ScriptedPortal, client: Bitr
     with pytest.raises(errors.PortalError) as caught:
         client.execute(WRITE)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "still_running"),
+    [("200 OK", False), ("500 No", False), ("502 Bad Gateway", False), ("503 Busy", False), ("504 Too slow", True)],
+)
+def test_a_page_instead_of_an_answer_means_the_request_is_over_unless_the_front_end_gave_up_waiting(
+    portal: ScriptedPortal, client: Bitrix24, status: str, still_running: bool
+) -> None:
+    portal.steps = [page(status)]
+    with pytest.raises(errors.UnreadableAnswer) as caught:
+        client.execute(WRITE)
+    assert (caught.value.maybe_done, caught.value.maybe_running) == (True, still_running)
+
+
+def test_what_was_not_sent_or_was_refused_does_not_run() -> None:
+    assert errors.AnswerLost("x").maybe_running
+    assert not errors.NotSent("x").maybe_running
+    assert not portal_error("INTERNAL_SERVER_ERROR", "", 500).maybe_running
 
 
 def test_a_full_bucket_is_learnt_and_the_request_repeated(portal: ScriptedPortal) -> None:

@@ -237,3 +237,18 @@ def test_any_sequence_of_hooks_makes_a_call_the_portal_can_be_told(steps: list[t
     assert result.user_id in (ADMIN, ANNA, BORIS)
     assert (result.talk_seconds >= 1) == (result.status_code == "200" and call.over)
     assert call.talk_seconds <= len(steps)
+
+
+def test_a_lead_our_own_registration_made_has_no_responsible_to_ask(story: Story) -> None:
+    """Another server registered the call and could not write it down: its lead looks like a client we know."""
+    made = contact(ADMIN, "", type="LEAD", id=20)
+    story.ring(1, "101").hangup(9, DIALSTATUS="NOANSWER").found(made)
+    story.tell(10, Kind.REGISTERED, portal_call_id="c", created=[{"type": "LEAD", "id": 20}])
+    assert story.outcome().user_id == ANNA
+
+
+def test_the_client_is_who_was_found_first(story: Story) -> None:
+    """Before the call was registered, that is: what is found later may have come of it."""
+    story.inbound().found().ring(1, "101").hangup(9, DIALSTATUS="NOANSWER")
+    story.tell(10, Kind.CLIENT, entities=[contact(ADMIN, "")])
+    assert story.outcome().user_id == ANNA

@@ -90,15 +90,18 @@ def test_an_attach_that_left_is_asked_about_when_it_is_surely_over(story: Story)
     story.tell(70, Kind.ATTACHING, name="n.wav", paths=["in.wav"], extra_s=40.0)
     call = story.call()
     assert schedule.due(call) == ("attach", at + schedule.IN_FLIGHT_S)
-    assert schedule.attach_settled_at(call.recording) == at + schedule.IN_FLIGHT_S + 40.0
+    assert call.recording.doubt is not None
+    assert schedule.settled_at(call.recording.doubt) == at + schedule.IN_FLIGHT_S + 40.0
 
 
 def test_a_doubt_stays_until_an_answer_is_known(story: Story) -> None:
     talked(story, "in.wav").tell(70, Kind.ATTACHING, name="n.wav", paths=["in.wav"])
     recording(story, 71, "waiting", error="lost", doubt=True, retry_at=1.0)
-    assert story.call().recording.attaching_since == 1_700_000_070
-    recording(story, 72, "waiting", error="refused for now", retry_at=2.0)
-    assert story.call().recording.attaching_since is None
+    doubt = story.call().recording.doubt
+    assert doubt is not None
+    assert doubt.since == 1_700_000_070
+    recording(story, 72, "waiting", error="refused for now", doubt=False, retry_at=2.0)
+    assert story.call().recording.doubt is None
     assert story.call().recording.tries == 2
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from random import Random, sample
 
 from itgrix_bx.emulator.asterisk import AgiCall
 
@@ -16,6 +16,7 @@ EXTENSIONS = {"101": 11, "102": 12, "103": 13}
 DISMISSED = "102"  # whose user is dismissed now and then
 DID = "74950000001"
 _HOOK_S = 10.0
+_KINDS = {"answered": 45, "missed": 20, "transferred": 8, "outbound": 17, "busy": 6, "twin": 4}  # in a hundred
 
 
 @dataclass
@@ -44,21 +45,23 @@ class Truth:
 class Player:
     """Plays one call at a time in its thread; the shape of a call comes from its number and the seed."""
 
-    def __init__(self, address: Callable[[], tuple[str, int]], monitor: Path, seed: int) -> None:
-        self._address = address
+    def __init__(self, servers: Sequence[tuple[str, int]], monitor: Path, seed: int, *, recorded: float = 0.8) -> None:
+        """`servers` as an SRV record of hagi:// would name them; `recorded`: the share of answered calls."""
+        self._servers = servers
         self._monitor = monitor
         self._seed = seed
+        self._recorded = recorded
         self._base = int(time.time()) - 5
 
+    def kind(self, number: int) -> str:
+        """The kind of call `number`."""
+        return Random(f"{self._seed}/{number}").choices(list(_KINDS), weights=list(_KINDS.values()))[0]
+
     def play(self, number: int) -> Truth:
-        chance = Random(f"{self._seed}/{number}")
-        kind = chance.choices(
-            ("answered", "missed", "transferred", "outbound", "busy", "twin"), weights=(45, 20, 8, 17, 6, 4)
-        )[0]
+        kind = self.kind(number)
         client = f"+7916{number:07d}" if kind != "twin" else f"+7917{number // 20:07d}"
-        truth = Truth(f"{self._base}.{number}", kind, client)
-        truth.started_at = time.time()
-        getattr(self, f"_{kind}")(truth, chance)
+        truth = Truth(f"{self._base}.{number}", kind, client, started_at=time.time())
+        getattr(self, f"_{kind}")(truth, Random(f"{self._seed}/{number}/course"))
         return truth
 
     # --- kinds of calls --------------------------------------------------------------------------
@@ -125,7 +128,7 @@ class Player:
             variables["CONNECTEDLINE(num)"] = extension
         else:
             variables["DIALEDPEERNUMBER"] = truth.client
-        if chance.random() < 0.8:
+        if chance.random() < self._recorded:
             self._record(truth, chance)
             variables["MIXMONITOR_FILENAME"] = truth.recording
         truth.talked = time.time() - answered
@@ -157,13 +160,23 @@ class Player:
             "agi_callerid": truth.client if truth.inbound else extension or (more[0] if more else ""),
             "agi_channel": f"PJSIP/x-{truth.call_id}",
         }
-        named = {"CHANNEL(linkedid)": truth.call_id, "FROM_DID": DID if truth.inbound else ""} | (variables or {})
+        named = {
+            "CHANNEL(linkedid)": truth.call_id,
+            "FROM_DID": DID if truth.inbound else "",
+            "CDR(start,u)": str(int(truth.started_at)),
+        }
         at = time.time()
-        args = [truth.call_id, argument, *more]
-        call = AgiCall(self._address(), name, args, env=around, variables=named, timeout_s=_HOOK_S)
-        try:
-            acknowledged = call.run().get("B24_RC") == "ok"
-        except OSError:
-            acknowledged = False
-        (truth.told if acknowledged else truth.untold).add(name)
+        answer = self._ask(name, [truth.call_id, argument, *more], around, named | (variables or {}))
+        (truth.told if answer.get("B24_RC") == "ok" else truth.untold).add(name)
         return at
+
+    def _ask(self, name: str, args: list[str], around: dict[str, str], named: dict[str, str]) -> dict[str, str]:
+        """The variables that were set; another server is tried only where the first refuses to be connected."""
+        for server in sample(self._servers, len(self._servers)):
+            try:
+                return AgiCall(server, name, args, env=around, variables=named, timeout_s=_HOOK_S).run()
+            except ConnectionRefusedError:
+                continue
+            except OSError:
+                break
+        return {}

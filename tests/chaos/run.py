@@ -1,7 +1,7 @@
 """`make chaos SEED=…`: calls through the real program between a portal, a database and processes that fail at random.
 
 Prints what was made, what the portal ended with, and what is lost, doubled or wrong; exit code 1 unless all of that
-is 0.
+is 0. What a failure left (logs, the story of each call that went wrong) is kept under build/chaos.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import json
 import logging
 import shutil
-import sqlite3
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,54 +21,83 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pymysql
+import sqlalchemy as sa
 
+from itgrix_bx.delivery.schedule import due
 from itgrix_bx.emulator.portal import PortalEmulator
+from sql.database import Database, DatabaseAwayError, opened
+from sql.journal import Journal
+from sql.tables import calls as calls_table
 from tests.chaos.calls import Player, Truth
 from tests.chaos.processes import Process, free_port
 from tests.chaos.product import CAP_S, WINDOW_S
-from tests.chaos.storm import Storm
+from tests.chaos.storm import DiesOrHangs, Killed, Locked, Storm
 from tests.chaos.verdict import Verdict, judge
+from tests.mariadb_server import server
 
-_AT_ONCE = 40
+DATABASES = ("sqlite", "mariadb")
+AT_ONCE = 40
 _DRAIN_S = 240.0
+_KEPT = Path("build/chaos")
+_SHOWN = 10
 
 
 @dataclass
 class Outcome:
+    """`drained_s`: from the last call until nothing was owed any more, None when that never came."""
+
+    database: str
+    seed: int
     verdict: Verdict
     storm: Storm
     seconds: float
     drained_s: float | None
-    stuck: list[Any]
-    directory: Path
+    owed: list[Any]
+
+    @property
+    def clean(self) -> bool:
+        return self.verdict.clean and self.drained_s is not None and not self.storm.failures
+
+    def __str__(self) -> str:
+        """The table."""
+        delivered = "never" if self.drained_s is None else f"{self.drained_s:.0f} s after the last call"
+        lines = [f"{self.database}, seed {self.seed}: {self.seconds:.0f} s, delivered {delivered}"]
+        lines += [f"    {count:7,}  {what}" for what, count in sorted(self.storm.seen.items())]
+        lines += ["    " + "-" * 70]
+        lines += [f"    {count:7,}  {what}" for what, count in self.verdict.table()]
+        lines += [f"  {kind}: {text}" for kind, texts in self.verdict.bad.items() for text in texts[:_SHOWN]]
+        lines += [f"  still owed: {row}" for row in self.owed[:_SHOWN]]
+        return "\n".join(lines + [f"  the storm itself failed: {failure}" for failure in self.storm.failures])
 
 
-def run(calls: int, seed: int, database: str, directory: Path, *, at_once: int = _AT_ONCE) -> Outcome:
+def run(calls: int, seed: int, database: str, directory: Path, *, at_once: int = AT_ONCE) -> Outcome:
     """One run on `database` (sqlite | mariadb), everything it leaves in `directory`."""
     started = time.monotonic()
     monitor = directory / "monitor"
-    monitor.mkdir()
+    monitor.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
-        portal = stack.enter_context(_portal())
-        server, url = stack.enter_context(_database(database, directory))
-        processes = _processes(portal, url, directory, monitor)
+        portal = stack.enter_context(shortened_portal())
+        url, trouble = stack.enter_context(_database(database, directory))
+        processes = _processes(portal, url, directory, monitor, one_machine=database == "sqlite")
         for process in processes:
             stack.callback(process.stop)
             process.start()
-        storm = Storm(portal, processes, server, seed)
+        storm = Storm(portal, processes, trouble, seed)
         storm.start()
-        address = ("127.0.0.1", processes[0].port or 0)
-        truths = _play(Player(lambda: address, monitor, seed), calls, at_once)
+        servers = [("127.0.0.1", process.port) for process in processes if process.port is not None]
+        truths = _play(Player(servers, monitor, seed), calls, at_once)
         storm.stop()
-        drained = _drain(url)
-        stuck = [] if drained is not None else _due(url)
-        verdict = judge(truths, portal.dump(), storm.dismissed_between)
-    return Outcome(verdict, storm, time.monotonic() - started, drained, stuck, directory)
+        drained = drain(url)
+        verdict = judge(truths, portal.dump(), bool(storm.dismissed))
+        outcome = Outcome(database, seed, verdict, storm, time.monotonic() - started, drained, owed(url))
+        if not outcome.clean:
+            _tell(outcome, url, portal.dump(), directory)
+    return outcome
 
 
 @contextlib.contextmanager
-def _portal() -> Iterator[PortalEmulator]:
+def shortened_portal() -> Iterator[PortalEmulator]:
+    """The double, whose cap and memory of open calls fit product.py; with the races of the real one."""
     settings = {"request_cap_s": CAP_S, "dedupe_window_s": WINDOW_S, "register_race_s": 0.02,
                 "finish_delete_delay_s": 0.05}  # fmt: skip
     with PortalEmulator(seed={"settings": settings}, rate=0) as portal:
@@ -77,97 +105,98 @@ def _portal() -> Iterator[PortalEmulator]:
 
 
 @contextlib.contextmanager
-def _database(kind: str, directory: Path) -> Iterator[tuple[Any, str]]:
+def _database(kind: str, directory: Path) -> Iterator[tuple[str, DiesOrHangs]]:
     if kind == "sqlite":
-        yield None, f"sqlite:///{directory}/journal.db"
+        yield f"sqlite:///{directory}/journal.db", Locked(directory / "journal.db")
         return
-    from tests.mariadb_server import server
-
     with server() as running:
-        yield running, running.url
+        yield running.url, Killed(running)
 
 
-def _processes(portal: PortalEmulator, url: str, directory: Path, monitor: Path) -> list[Process]:
-    made = []
-    for name, arguments in (("one", []), ("two", ["--only", "worker"])):
-        port, config = free_port(), directory / f"{name}.toml"
-        (directory / name).mkdir()
-        config.write_text(
-            f'[portal]\nwebhook = "{portal.webhook_url}"\nrequests_per_second = 100\nburst = 1000\n'
-            f'[database]\nurl = "{url}"\n[journal]\ndirectory = "{directory / name}"\n'
-            f'[fastagi]\nlisten = "127.0.0.1:{port}"\n[web]\nlisten = "127.0.0.1:{free_port()}"\n'
-            f'[inbound]\ndeadline = 1.0\n[recordings]\ndirectory = "{monitor}"\nwait = 60\n',
-            encoding="utf-8",
-        )
-        config.chmod(0o600)
-        made.append(Process(config, arguments, directory / f"{name}.log", None if arguments else port))
-    return made
+def _processes(portal: PortalEmulator, url: str, directory: Path, monitor: Path, *, one_machine: bool) -> list[Process]:
+    """Two that answer the dialplan and deliver, one that only delivers; on one machine they share the spool."""
+    return [
+        process(portal, url, directory, monitor, name, spool="spool" if one_machine else f"spool-{name}", only=only)
+        for name, only in (("one", ""), ("two", ""), ("worker", "worker"))
+    ]
+
+
+def process(
+    portal: PortalEmulator, url: str, directory: Path, monitor: Path, name: str, *, spool: str, only: str = ""
+) -> Process:
+    """`serve`, configured and not yet started."""
+    port, config = free_port(), directory / f"{name}.toml"
+    config.write_text(
+        f'[portal]\nwebhook = "{portal.webhook_url}"\nrequests_per_second = 100\nburst = 1000\n'
+        f'[database]\nurl = "{url}"\n[journal]\ndirectory = "{directory / spool}"\n'
+        f'[fastagi]\nlisten = "127.0.0.1:{port}"\n[web]\nlisten = "127.0.0.1:{free_port()}"\n'
+        f'[inbound]\ndeadline = 1.0\n[recordings]\ndirectory = "{monitor}"\nwait = 60\n',
+        encoding="utf-8",
+    )
+    config.chmod(0o600)
+    arguments = ["--only", only] if only else []
+    return Process(config, arguments, directory / f"{name}.log", None if only else port)
 
 
 def _play(player: Player, calls: int, at_once: int) -> list[Truth]:
-    numbers = itertools.count(1)
-    done = 0
+    done = itertools.count(1)
     lock = threading.Lock()
 
-    def one(_: int) -> Truth:
-        nonlocal done
-        truth = player.play(next(numbers))
+    def one(number: int) -> Truth:
+        truth = player.play(number)
         with lock:
-            done += 1
-            if done % 500 == 0:
-                print(f"  {done} of {calls} calls", flush=True)
+            if (count := next(done)) % 1000 == 0:
+                print(f"  {count:,} of {calls:,} calls", flush=True)
         return truth
 
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(one, range(calls)))
+        return list(pool.map(one, range(1, calls + 1)))
 
 
-def _drain(url: str) -> float | None:
+def drain(url: str, within_s: float = _DRAIN_S) -> float | None:
     """Seconds until delivery owes nothing more; None when that did not come."""
     began = time.monotonic()
     quiet_since = None
-    while time.monotonic() - began < _DRAIN_S:
-        waiting = len(_due(url))
-        quiet_since = None if waiting else quiet_since or time.monotonic()
+    while time.monotonic() - began < within_s:
+        quiet_since = None if owed(url) else quiet_since or time.monotonic()
         if quiet_since and time.monotonic() - quiet_since > 2.0:
             return time.monotonic() - began
         time.sleep(0.5)
     return None
 
 
-def _due(url: str) -> list[Any]:
-    query = "SELECT call_id, state, step, due_at, lease_owner, last_error FROM calls WHERE due_at IS NOT NULL"
-    if url.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)) as connection:
-            return connection.execute(query).fetchall()
-    port = int(url.rpartition(":")[2].partition("/")[0])
-    with (
-        contextlib.closing(
-            pymysql.connect(host="127.0.0.1", port=port, user="root", database="itgrix_bx")
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(query)
-        return list(cursor.fetchall())
+def owed(url: str) -> list[Any]:
+    """What delivery still has to do."""
+    c = calls_table.c
+    query = sa.select(c.call_id, c.state, c.step, c.due_at, c.lease_owner, c.last_error).where(c.due_at.is_not(None))
+    with opened(url) as database:
+        try:
+            return database.read(lambda connection: list(connection.execute(query)))
+        except DatabaseAwayError as error:
+            return [str(error)]
 
 
-def report(outcome: Outcome, seed: int, database: str) -> None:
-    verdict = outcome.verdict
-    print(f"\n{database}, seed {seed}: {outcome.seconds:.0f} s")
-    for what, count in sorted(outcome.storm.seen.items()):
-        print(f"    {count:6,}  {what}")
-    print("  " + "-" * 60)
-    for what, count in verdict.table():
-        print(f"    {count:6,}  {what}")
-    drained = "never" if outcome.drained_s is None else f"{outcome.drained_s:.0f} s after the last call"
-    print(f"    delivered: {drained}")
-    for kind, texts in verdict.bad.items():
-        for text in texts[:10]:
-            print(f"  {kind}: {text}")
-    for row in outcome.stuck[:10]:
-        print(f"  stuck: {row}")
-    for failure in outcome.storm.failures:
-        print(f"  the storm itself failed: {failure}")
+def _tell(outcome: Outcome, url: str, known: dict[str, Any], directory: Path) -> None:
+    """The story of every call that went wrong: its events, and what the portal has of it."""
+    bad = {text.split(maxsplit=1)[0].rstrip(":") for texts in outcome.verdict.bad.values() for text in texts}
+    with opened(url) as database, (directory / "stories.txt").open("w", encoding="utf-8") as stories:
+        print(outcome, file=stories)
+        for call_id in sorted(bad):
+            _tell_one(call_id, database, known, stories)
+
+
+def _tell_one(call_id: str, database: Database, known: dict[str, Any], stories: Any) -> None:
+    print(f"\n=== {call_id}", file=stories)
+    for event in Journal(database, due).events(call_id):
+        print(f"{event.at:.3f} {event.kind} {json.dumps(event.data, ensure_ascii=False)}", file=stories)
+    rows = [row for row in known["statistics"] if row["EXTERNAL_CALL_ID"] == call_id]
+    ids = {row["CALL_ID"] for row in rows}
+    ids |= {call["call_id"] for call in known["calls"] if call["external_call_id"] == call_id}
+    for row in [*rows, *(a for a in known["activities"] if a["call_id"] in ids)]:
+        print(f"portal: {row}", file=stories)
+    for request in known["requests"]:
+        if (text := str(request)) and (call_id in text or any(one in text for one in ids)):
+            print(f"asked: {text}", file=stories)
 
 
 def main() -> int:
@@ -175,23 +204,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=10_000, help="on each database")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--database", choices=("sqlite", "mariadb", "both"), default="both")
-    parser.add_argument("--at-once", type=int, default=_AT_ONCE)
-    parser.add_argument("--keep", action="store_true", help="keep the logs and the journal")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="this one alone")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     clean = True
-    for database in ("sqlite", "mariadb") if options.database == "both" else (options.database,):
-        directory = Path(tempfile.mkdtemp(prefix="itgrix-bx-chaos-"))
+    for database in options.database or DATABASES:
+        directory = _KEPT.absolute() / f"{database}-{options.seed}"
+        shutil.rmtree(directory, ignore_errors=True)
         print(f"{database}: {options.calls:,} calls, seed {options.seed}, logs in {directory}", flush=True)
         outcome = run(options.calls, options.seed, database, directory, at_once=options.at_once)
-        report(outcome, options.seed, database)
-        good = outcome.verdict.clean and outcome.drained_s is not None and not outcome.storm.failures
-        clean = clean and good
-        if good and not options.keep:
+        print(f"\n{outcome}\n", flush=True)
+        if outcome.clean:
             shutil.rmtree(directory)
         else:
-            print(f"  kept: {directory}")
+            print(f"kept: {directory}; again: make chaos SEED={options.seed} CALLS={options.calls}", flush=True)
+        clean = clean and outcome.clean
     return 0 if clean else 1
 
 

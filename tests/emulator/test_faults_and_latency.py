@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -25,6 +26,18 @@ def test_a_lost_answer_leaves_the_work_done_or_not(api: Any, kind: str, after_ef
         api.post(REGISTER, CALL)
     assert len(api.state()["calls"]) == calls
     assert api.register()
+
+
+@pytest.mark.parametrize("kind", ["reset", "html504"])
+def test_the_portal_may_still_be_working_on_a_request_whose_client_is_gone(api: Any, kind: str) -> None:
+    api.faults({"method": REGISTER, "kind": kind, "after_effect": False, "works_on_s": 0.5})
+    with contextlib.suppress(requests.ConnectionError):
+        assert api.post(REGISTER, CALL).status_code == 504
+    assert api.state()["calls"] == []
+    end = time.monotonic() + 10
+    while not api.state()["calls"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("kind", "reset"), [("lost_answer", False), ("hang", False), ("reset", True)])

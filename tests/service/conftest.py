@@ -85,7 +85,7 @@ class Office:
         assert isinstance(rows, list)
         return rows
 
-    def record(self, name: str) -> Path:
+    def record(self, name: str, seconds: float = 1.0) -> Path:
         """A finished recording."""
         path = self.monitor / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Office:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(8000)
-            file.writeframes(bytes(range(256)) * 64)
+            file.writeframes(bytes(range(250)) * int(64 * seconds))
         return path
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from itgrix_bx.delivery import schedule
 from tests.service.conftest import DID, Office, eventually
 
 ID = "1700000000.1"
@@ -53,6 +54,19 @@ def test_a_refusal_at_any_step_loses_and_doubles_nothing(office: Office, kind: s
     assert whole_call(office)["B24_RC"] == "ok"
     arrives_once(office)
     assert len(office.known()["files"]) == 1
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("kind", ["html502", "html200", "garbage", "empty"])
+@pytest.mark.parametrize("method", [REGISTER, FINISH])
+def test_rubbish_instead_of_an_answer_costs_a_moment_and_not_the_longest_a_request_may_run(
+    office: Office, monkeypatch: pytest.MonkeyPatch, kind: str, method: str, after_effect: bool
+) -> None:
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 600.0)
+    office.record("in-1.wav")
+    office.portal.faults([{"method": method, "kind": kind, "times": 1, "after_effect": after_effect}])
+    whole_call(office)
+    arrives_once(office)
 
 
 @pytest.mark.parametrize("method", [REGISTER, FINISH, ATTACH])

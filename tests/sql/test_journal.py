@@ -112,8 +112,22 @@ def test_a_lease_that_ended_is_taken_over_and_one_given_back_is_free(journal: Jo
     assert journal.claim("a", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
     assert journal.claim("b", STEPS, now=now, lease_s=60, limit=5) == []
     assert journal.claim("b", STEPS, now=now + 61, lease_s=60, limit=5) == ["1.1"]
-    journal.release("1.1")
+    journal.release("1.1", "b")
     assert journal.claim("c", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
+
+
+def test_who_lost_a_lease_does_not_take_it_from_the_next_one(journal: Journal) -> None:
+    """A worker that was frozen for longer than its lease wakes up and tells what came of its request."""
+    journal.append([inbound("1.1"), Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"own_channel": True, "variables": {}})])
+    now = time.time()
+    journal.claim("frozen", STEPS, now=now - 100, lease_s=60, limit=5)
+    assert journal.claim("next", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
+    journal.append([Event("1.1", Kind.REGISTER_FAILED, now, {"retry_at": now - 1})], release="frozen")
+    journal.release("1.1", "frozen")
+    journal.correct("1.1", "frozen", None)
+    assert journal.claim("third", STEPS, now=now, lease_s=60, limit=5) == []
+    journal.append([Event("1.1", Kind.REGISTER_FAILED, now, {"retry_at": now - 1})], release="next")
+    assert journal.claim("third", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
 
 
 def test_many_threads_writing_at_once_lose_nothing(database: Database) -> None:

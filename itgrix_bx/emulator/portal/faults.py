@@ -18,13 +18,15 @@ _LONGEST_DELAY_S = 3600.0
 
 @dataclass
 class Rule:
-    """A fault. `times` -1: always. `after_effect`: the work is done, then the answer is spoilt."""
+    """A fault. `times` -1: always. `after_effect`: the work is done, then the answer is spoilt. `works_on_s`: the
+    answer is spoilt at once, the work is done that much later: the client is gone, the portal is still at it."""
 
     method: str
     kind: str
     times: int = 1
     delay_s: float = 0.0
     after_effect: bool = False
+    works_on_s: float = 0.0
     location: str = ""
     code: str = ""
     description: str = ""
@@ -90,6 +92,7 @@ def _rule(index: int, rule: object) -> Rule:
         delay_s=min(delay_s, _LONGEST_DELAY_S),
         # A lost answer means by its name that the work was done.
         after_effect=bool(rule.get("after_effect", kind == "lost_answer")),
+        works_on_s=_number(rule.get("works_on_s", 0.0), f"faults[{index}].works_on_s"),
         location=str(rule.get("location", "")),
         code=str(rule.get("code", "")),
         description=str(rule.get("description", "")),

@@ -7,6 +7,7 @@ operating limit (429), the method itself.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -78,6 +79,7 @@ class Portal:
         if fault and not fault.after_effect:
             spoilt = self._spoilt(fault, request, target, entry, params)
             if spoilt:
+                self._work_on(fault, request, target, params)
                 return spoilt
         response = self._answer(request, target, params, entry)
         if entry.lasted_s > self.store.settings.request_cap_s:
@@ -219,6 +221,16 @@ class Portal:
         response = self._fault_response(fault, request)
         self.journal.end(entry, target.method, params, response.status, fault=fault.kind)
         return response
+
+    def _work_on(self, fault: Rule, request: Request, target: Target, params: Params) -> None:
+        """The work of a request nobody waits for any more."""
+
+        def work() -> None:
+            self.clock.sleep(fault.works_on_s)
+            self._answer(request, target, params, self.journal.begin())
+
+        if fault.works_on_s:
+            threading.Thread(target=work, name="portal", daemon=True).start()
 
     def _fault_response(self, fault: Rule, request: Request) -> Response:
         if fault.kind in ("lost_answer", "hang"):

@@ -1,0 +1,94 @@
+"""What is done when nobody knows what became of a request: wait while it may still run, then ask, then go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from itgrix_bx.calls.events import Kind
+from itgrix_bx.delivery import schedule
+from itgrix_bx.delivery.schedule import FINISH, IN_FLIGHT_S, REGISTER, due
+from tests.calls.conftest import Story
+
+START = 1_700_000_000
+SETTLED = START + 20 + IN_FLIGHT_S
+
+
+def registering(story: Story) -> Story:
+    return story.inbound().hangup(10, DIALSTATUS="NOANSWER").tell(20, Kind.REGISTERING, params={"USER_ID": 1})
+
+
+def finishing(story: Story) -> Story:
+    story.inbound().hangup(10, DIALSTATUS="NOANSWER").tell(15, Kind.REGISTERED, portal_call_id="c")
+    return story.tell(20, Kind.FINISHING, params={"CALL_ID": "c"})
+
+
+def failed(story: Story, kind: Kind, at: float = 21, **data: object) -> Story:
+    return story.tell(at, kind, error="x", retry_at=START + at + 2, **data)
+
+
+def test_a_request_nobody_saw_the_end_of_is_left_alone_until_it_is_surely_over(story: Story) -> None:
+    """We were killed before the answer came."""
+    assert due(registering(story).call()) == (REGISTER, SETTLED)
+
+
+def test_a_finish_nobody_saw_the_end_of_is_left_alone_until_it_is_surely_over(story: Story) -> None:
+    assert due(finishing(story).call()) == (FINISH, SETTLED)
+
+
+def test_a_register_that_may_still_run_is_left_alone(story: Story) -> None:
+    failed(registering(story), Kind.REGISTER_FAILED, doubt=True, running=True)
+    assert due(story.call()) == (REGISTER, SETTLED)
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_a_register_that_was_answered_with_rubbish_or_a_refusal_is_tried_again_soon(story: Story, doubt: bool) -> None:
+    failed(registering(story), Kind.REGISTER_FAILED, doubt=doubt, running=False)
+    assert due(story.call()) == (REGISTER, START + 23)
+    assert (story.call().register_doubt is not None) == doubt
+
+
+def test_a_finish_that_may_still_run_is_asked_about_soon_and_repeated_late(story: Story) -> None:
+    failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=True)
+    call = story.call()
+    assert due(call) == (FINISH, START + 23)
+    assert call.finish_doubt is not None
+    assert schedule.settled_at(call.finish_doubt) == SETTLED
+
+
+def test_a_finish_that_was_answered_with_rubbish_may_be_repeated_once_the_statistics_were_asked(story: Story) -> None:
+    failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=False)
+    call = story.call()
+    assert due(call) == (FINISH, START + 23)
+    assert call.finish_doubt is not None
+    assert schedule.settled_at(call.finish_doubt) <= START + 23
+
+
+def test_a_question_without_an_answer_leaves_the_doubt_as_it_was(story: Story) -> None:
+    failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=False)
+    failed(story, Kind.FINISH_FAILED, at=30)
+    call = story.call()
+    assert due(call) == (FINISH, START + 32)
+    assert call.finish_doubt is not None
+    assert not call.finish_doubt.running
+
+
+def test_a_new_request_is_a_new_doubt(story: Story) -> None:
+    failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=False)
+    story.tell(30, Kind.FINISHING, params={"CALL_ID": "c"})
+    assert due(story.call()) == (FINISH, START + 30 + IN_FLIGHT_S)
+
+
+def test_a_journal_of_an_earlier_version_says_nothing_of_running_and_is_waited_for(story: Story) -> None:
+    failed(registering(story), Kind.REGISTER_FAILED, doubt=True)
+    assert due(story.call()) == (REGISTER, SETTLED)
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_what_came_of_an_earlier_request_says_nothing_of_the_one_that_runs(story: Story, doubt: bool) -> None:
+    """A worker that was frozen for longer than its lease wakes up; another one has finished the call meanwhile."""
+    first = finishing(story).events[-1].event_id
+    story.tell(400, Kind.FINISHING, params={"CALL_ID": "c"})
+    failed(story, Kind.FINISH_FAILED, at=401, intent=first, doubt=doubt, running=False)
+    call = story.call()
+    assert call.finish_doubt is not None
+    assert schedule.settled_at(call.finish_doubt) == START + 400 + IN_FLIGHT_S

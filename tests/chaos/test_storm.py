@@ -1,0 +1,21 @@
+"""`make chaos` in its short form: nothing lost, nothing doubled, nothing wrong, whatever fails at whatever moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import run
+
+_CALLS, _AT_ONCE, _SEED = 600, 20, 4
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def test_hundreds_of_calls_come_through_the_storm_once_and_right(database: str, tmp_path: Path) -> None:
+    outcome = run(_CALLS, _SEED, database, tmp_path, at_once=_AT_ONCE)
+    assert outcome.clean, str(outcome)
+    assert [kind for kind in outcome.storm.expected if not outcome.storm.seen[kind]] == []
+    # Most calls could be told to somebody, or the run would prove little.
+    assert outcome.verdict.ends_told > 0.8 * _CALLS
