@@ -18,12 +18,14 @@ from itgrix_bx.delivery.schedule import due
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
 from itgrix_bx.web.app import WebServer, create_app
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
+from sql.marks import Marks
 from sql.schema import upgrade
 from sql.staff import Staff
 
@@ -58,6 +60,7 @@ class Service:
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, settings.inbound.deadline)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
+        self.watcher = Watcher(settings, self.logbook, self.employees, Marks(self.database))
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
@@ -102,6 +105,8 @@ class Service:
         self.cards.start()
         if "worker" in self._only:
             self.worker.start()
+        if "agi" in self._only:
+            self.watcher.start()
         log.info("ready")
 
     def stop(self, drain_s: float = 10.0) -> None:
@@ -110,6 +115,7 @@ class Service:
         self.agi.stop(drain_s)
         if self.web is not None:
             self.web.stop()
+        self.watcher.stop()
         self.worker.stop()
         self.cards.stop()
         self.reception.stop()
@@ -135,6 +141,8 @@ class Service:
         if "agi" in self._only:
             stats = self.agi.stats()
             parts["fastagi"] = {"ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand}
+        if "agi" in self._only and self._settings.cdr.url.get_secret_value():
+            parts["records"] = {"ok": not self.watcher.away, "vital": False, "error": self.watcher.away or None}
         synced = self.employees.directory.synced
         parts["employees"] = {"ok": synced, "vital": False, "known": len(self.employees.directory.employees)}
         return parts

@@ -123,10 +123,10 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(directory: Path, database: str = "") -> Iterator[Office]:
-    """Everything up, users synced."""
+def office(directory: Path, database: str = "", records_port: int = 0) -> Iterator[Office]:
+    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL."""
     agi_port = free_port()
-    with running(site.site(agi_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
+    with running(site.site(agi_port, records_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
         program = Program(directory, portal.webhook_url, agi_port, asterisk, database)
         program.start()
         try:

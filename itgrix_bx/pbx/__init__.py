@@ -1,0 +1,1 @@
+"""The PBX itself, beside its dialplan: what it recorded of its calls."""

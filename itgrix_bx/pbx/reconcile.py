@@ -1,0 +1,178 @@
+"""What the hooks never told us: the records of one linkedid in, the journal's missing events out. No I/O.
+
+The events are those the hooks would have made, with ids of their own that are the same every time, so telling a
+call twice changes nothing. The rules are those of the records' facts, measured on real calls (docs/catch-up.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agi.channel import extension as clean_extension
+from agi.channel import known, text
+from agi.channel import number as clean_number
+from itgrix_bx.calls.call import IN, OUT, fold
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.numbers import e164
+from itgrix_bx.pbx.by_cdr import by_cdr
+from itgrix_bx.pbx.by_cel import by_cel, usable
+from itgrix_bx.pbx.channels import Channels
+from itgrix_bx.pbx.records import Group
+from itgrix_bx.pbx.story import First, Moment, Story, firsts
+
+_FORGOTTEN_S = 6 * 3600.0  # CEL without an end for so long: Asterisk died in the middle of the call
+_SAME_S = 3.0  # a hook's time and the record's whole seconds for one moment differ by less
+_TICK_S = 0.001  # what happened in the same second keeps its order
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What makes records into calls of ours: who has which extension, the numbering plan, the lines."""
+
+    directory: Directory
+    country: str = "RU"
+    anonymous: str = ""
+    lines: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finished call of the records, as the journal's events."""
+
+    call_id: str
+    linkedid: str
+    source: str  # "cel" | "cdr"
+    events: tuple[Event, ...]
+
+    @property
+    def started_at(self) -> float:
+        return self.events[0].at
+
+    @property
+    def ended_at(self) -> float:
+        return self.events[-1].at
+
+
+def calls_of(group: Group, house: House, now: float) -> list[Told]:
+    """The calls of a group that are for the CRM and over; `now` in unix seconds."""
+    channels = Channels(house.directory)
+    stories = (_story(first, group, channels, now) for first in firsts(group, channels))
+    return [told for story in stories if story is not None and (told := _told(story, house)) is not None]
+
+
+def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
+    """What of `told` the journal must get that has `known` of the call.
+
+    Nothing when it knows how the call ended: what the portal has been told, or is about to be, stays as it is. And
+    nothing that would leave the call open.
+    """
+    if not known:
+        return list(told)
+    call = fold(known)
+    if call.over or call.skipped or call.finished or call.finishing_since is not None:
+        return []
+    hooks = [event for event in known if event.kind in HOOK_KINDS]
+    new = [event for event in (_untold(event, hooks) for event in told) if event is not None]
+    return new if fold([*known, *new]).over else []
+
+
+def _untold(event: Event, hooks: Sequence[Event]) -> Event | None:
+    """The event without what a hook has told already."""
+    same = [e for e in hooks if e.kind is event.kind]
+    if event.kind is Kind.INBOUND:
+        return None if any(e.kind in (Kind.INBOUND, Kind.ROUTE) for e in hooks) else event
+    if event.kind is Kind.HANGUP:
+        own = event.data["own_channel"]
+        return None if any(e.data.get("own_channel", True) == own for e in same) else event
+    near = [e for e in same if abs(e.at - event.at) <= _SAME_S]
+    if event.kind is Kind.RING:
+        rang = {extension for e in near for extension in e.data.get("extensions", [])}
+        left = [extension for extension in event.data["extensions"] if extension not in rang]
+        return (
+            Event(event.call_id, event.kind, event.at, event.data | {"extensions": left}, event.event_id)
+            if left
+            else None
+        )
+    if event.kind is Kind.ANSWER:
+        near = [e for e in near if e.data.get("extension", "") == event.data["extension"]]
+    return None if near else event
+
+
+def _story(first: First, group: Group, channels: Channels, now: float) -> Story | None:
+    if usable(first, group):
+        story = by_cel(first, group, channels)
+        if story is not None or now - group.last_at < _FORGOTTEN_S:
+            return story
+    return by_cdr(first, group, channels)
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+def _told(story: Story, house: House) -> Told | None:
+    number = _client_number(story, house)
+    if house.directory.knows(number.lstrip("+")):
+        return None  # one of ours after all, by way of the network
+    events = tuple(_events(story, number, house))
+    return Told(story.call_id, story.linkedid, story.source, events)
+
+
+def _client_number(story: Story, house: House) -> str:
+    number = e164(clean_number(known(story.number)), house.country)
+    return number or (e164(house.anonymous, house.country) if story.first.direction == IN else "")
+
+
+def _events(story: Story, number: str, house: House) -> Iterator[Event]:
+    about: dict[str, Any] = {"source": story.source, "linkedid": story.linkedid[:80]}
+    at, counts = 0.0, dict.fromkeys(Kind, 0)
+    for moment in [*_beginning(story, number, house), *story.moments]:
+        at = max(moment.at, at + _TICK_S)
+        data = about | _data(moment, story, number, house)
+        yield Event(story.call_id, moment.kind, at, data, _event_id(story.call_id, moment.kind, counts[moment.kind]))
+        counts[moment.kind] += 1
+
+
+def _beginning(story: Story, number: str, house: House) -> list[Moment]:
+    if story.first.direction == OUT:
+        return []
+    did = clean_number(story.did)
+    facts = {
+        "own_channel": True,
+        "channel": story.first.channel[:120],
+        "caller": clean_number(known(story.number)),
+        "client_number": number,
+        "client_name": text(known(story.first.row.name)),
+        "did": did,
+        "line": house.lines.get(did, ""),
+    }
+    return [Moment(story.started_at, Kind.INBOUND, facts)]
+
+
+def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, Any]:
+    """A moment's data as the hook's would be, nothing of it longer or stranger than a hook lets pass."""
+    data = dict(moment.data)
+    if moment.kind is Kind.RING:
+        data["extensions"] = [clean_extension(extension) for extension in data["extensions"]]
+    elif moment.kind is Kind.ANSWER:
+        data["extension"] = clean_extension(data["extension"])
+    elif moment.kind is Kind.OUTBOUND:
+        dialled = clean_number(data["number"])
+        outbound = story.first.direction == OUT
+        data |= {
+            "own_channel": outbound,
+            "number": dialled,
+            "client_number": number if outbound else e164(dialled, house.country),
+            "extension": clean_extension(data["extension"]),
+        }
+    elif moment.kind is Kind.HANGUP:
+        data["direction"] = story.first.direction
+        data["recording"] = story.recording[:1024]
+    return data
+
+
+def _event_id(call_id: str, kind: Kind, count: int) -> str:
+    return hashlib.sha256(f"records {call_id} {kind.value} {count}".encode()).hexdigest()[:32]
