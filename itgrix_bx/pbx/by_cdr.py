@@ -10,7 +10,7 @@ from itgrix_bx.pbx.channels import Channels, other_half
 from itgrix_bx.pbx.records import Group, Row
 from itgrix_bx.pbx.story import CDR, End, First, Moment, Story, began, dialled_number, dials_out, rows_of
 
-_ROUNDED_S = 0.5  # durations are cut to whole seconds: on the average half a second is missing
+_CUT_S = 0.5  # durations are cut to whole seconds: of each talk half a second is missing on the average
 _STATUS = {"BUSY": "BUSY", "NO ANSWER": "NOANSWER", "FAILED": "CONGESTION", "CONGESTION": "CONGESTION"}
 _CAUSE = {"BUSY": "17"}
 
@@ -29,8 +29,8 @@ def by_cdr(first: First, group: Group, channels: Channels) -> Story:
         key=lambda moment: (moment.at, moment.kind is Kind.ANSWER),
     )
     ended_at = max(row.end for row in [*own, *away])
-    talked = any(moment.kind is Kind.ANSWER for moment in story.moments)
-    story.end(ended_at + _ROUNDED_S * talked, _end(own, own_channel=not away))
+    talks = sum(moment.kind is Kind.ANSWER for moment in story.moments)
+    story.end(ended_at + _CUT_S * talks, _end(own, own_channel=not away))
     return story
 
 
