@@ -60,9 +60,9 @@ class Watcher:
 
     def stop(self) -> None:
         """Say until when calls were heard, unless some are still to be looked up."""
-        self._stopping.set()
-        if self._thread.ident is None:
+        if self._thread.ident is None or self._stopping.is_set():
             return
+        self._stopping.set()
         self._thread.join(10)
         try:
             self._beat(time.time())

@@ -12,6 +12,7 @@ from itgrix_bx.calls.directory import Directory, Employee
 from itgrix_bx.pbx.reconcile import House, Told, calls_of
 from itgrix_bx.pbx.records import groups
 from tests.pbx import recorded
+from tests.pbx.database import rows_of
 from tests.real import site
 
 PEOPLE = Directory.of(
@@ -39,10 +40,8 @@ CDR_CANNOT_TELL: dict[str, dict[str, Any]] = {
 
 
 def read(name: str, *, with_cel: bool = True) -> list[Told]:
-    cdr, cel, _ = recorded.CALLS[name]
-    rows = [dict(zip(recorded.CDR, row, strict=True)) for row in cdr]
-    events = [dict(zip(recorded.CEL, event, strict=True)) for event in cel] if with_cel else []
-    return [told for group in groups(rows, events) for told in calls_of(group, House(PEOPLE), now=0.0)]
+    cdr, cel = rows_of([name], cel=with_cel)
+    return [told for group in groups(cdr, cel) for told in calls_of(group, House(PEOPLE), now=0.0)]
 
 
 def come_out(call: Call) -> dict[str, Any]:
@@ -141,3 +140,31 @@ def test_reading_again_gives_the_same_events(name: str, with_cel: bool) -> None:
     assert all(len(event_id) == 32 for event_id in ids)
     assert [event.at for event in told.events] == sorted({event.at for event in told.events})
     assert {event.data["source"] for event in told.events} == {"cel" if with_cel else "cdr"}
+
+
+@pytest.mark.parametrize("name", ["outbound_blind_transfer", "outbound_attended_transfer"])
+def test_a_client_who_was_transferred_away_and_talks_on_is_waited_for(name: str) -> None:
+    """The extension's row is there, and by CEL it has gone; the trunk's channel has not."""
+    cdr, cel = rows_of([name])
+    mine = [row for row in cdr if "trunk" in row["dstchannel"]]
+    gone = next(e["id"] for e in cel if e["eventtype"] == "HANGUP" and e["channame"] == mine[0]["channel"])
+    (group,) = groups(
+        mine, [event for event in cel if event["id"] <= gone and event["linkedid"] == mine[0]["linkedid"]]
+    )
+    assert calls_of(group, House(PEOPLE), now=group.last_at + 3600) == []
+    # Asterisk died meanwhile: the best that is known.
+    (told,) = calls_of(group, House(PEOPLE), now=group.last_at + 12 * 3600)
+    assert told.source == "cdr"
+
+
+def test_a_call_by_cel_that_has_no_bridges_in_it_is_told_by_cdr() -> None:
+    cdr, cel = rows_of(["answered_caller_ends"])
+    (group,) = groups(cdr, [event for event in cel if not event["eventtype"].startswith("BRIDGE")])
+    (told,) = calls_of(group, House(PEOPLE), now=0.0)
+    assert told.source == "cdr"
+
+
+def test_text_in_extra_that_is_no_json_is_survived() -> None:
+    cdr, cel = rows_of(["blind_transfer"])
+    (group,) = groups(cdr, [event | {"extra": event["extra"][:-1] + "[1,"} for event in cel])
+    assert len(calls_of(group, House(PEOPLE), now=0.0)) == 1
