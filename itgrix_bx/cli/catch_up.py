@@ -28,6 +28,8 @@ from sql.journal import Journal
 from sql.marks import Marks
 from sql.staff import Staff
 
+_PATIENCE_S = 5.0
+
 
 @click.command("catch-up")
 @click.option("--from", "since", metavar="TIME", required=True, help="Calls that began at or after, ISO 8601.")
@@ -146,8 +148,12 @@ class _Job:
         found.changes.append({"change": finding.change, "source": finding.told.source, **fields})
 
     def _have_the_turn(self) -> None:
-        if not self._marks.take(TURN, self._owner, now=time.time(), for_s=TURN_S):
-            raise Problem("a catch-up is under way, in the service or on another machine; try again in two minutes")
+        """The service has it for a moment twice a minute, and for long only after a start."""
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not self._marks.take(TURN, self._owner, now=time.time(), for_s=TURN_S):
+            if time.monotonic() > give_up_at:
+                raise Problem("a catch-up is under way, in the service or on another machine; try again in two minutes")
+            time.sleep(0.2)
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Watcher:
         self._marks = marks
         self._mark = f"{_MARK}{socket.gethostname()[:60]}"
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._began_at = time.time()
         self._beat_at: float | None = None
         self._unheard: Span | None = None
         self._again: tuple[float, Span] | None = None
@@ -154,7 +155,9 @@ class Watcher:
         return True
 
     def _is_ripe(self, finding: Finding, now: float) -> bool:
-        return finding.change == NEW or (finding.change == COMPLETED and finding.told.ended_at < now - _HOOK_S)
+        """Whether no hook can be under way any more that tells the same."""
+        settled = finding.told.ended_at < max(now - _HOOK_S, self._began_at)
+        return finding.change == NEW or (finding.change == COMPLETED and settled)
 
     @functools.cached_property
     def _catch_up(self) -> CatchUp:

@@ -188,7 +188,8 @@ def test_of_calls_the_journal_has_forgotten_none_is_added(machine: Machine) -> N
     assert (result.exit_code, "keeps 1 days" in result.output) == (1, True)
 
 
-def test_two_at_once_do_not_mix(machine: Machine) -> None:
+def test_two_at_once_do_not_mix(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itgrix_bx.cli.catch_up._PATIENCE_S", 0.3)
     database = Database(machine.url)
     Marks(database).take(TURN, "another machine", now=time.time(), for_s=60)
     result = machine.run("catch-up", *SPAN, "--yes")

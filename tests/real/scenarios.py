@@ -238,11 +238,11 @@ async def outbound_blind_transfer(office: Office, n: int) -> Measured:
     return Measured("200", first_talk + second.talk, legs=[1, 2])
 
 
-async def outbound_attended_transfer(office: Office, n: int) -> Measured:
+async def outbound_attended_transfer(office: Office, n: int, prefix: str = "") -> Measured:
     phone = await office.phone(extension(n, 1))
     await office.phone(extension(n, 2), answers(0.5))
     office.policies[dialled(n)] = answers(1.0)
-    call = await phone.call(dialled(n))
+    call = await phone.call(f"{prefix}{dialled(n)}")
     client_side = await trunk_call(office, n)
     await asyncio.wait_for(call.answered.wait(), 20)
     await asyncio.sleep(2)
