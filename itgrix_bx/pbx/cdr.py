@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from itgrix_bx.pbx.records import Group, groups, stored, zone
+from itgrix_bx.pbx.records import Group, groups, made_at, stored, zone
 
 _NEEDED = (
     "calldate", "src", "dst", "dcontext", "channel", "dstchannel", "lastapp", "lastdata", "duration", "billsec",
@@ -25,6 +25,7 @@ _CEL = (
 )  # fmt: skip
 _AT_ONCE = 100  # linkedids in one query
 _NEWEST = 50  # rows that tell the zone
+_LONGEST_S = 86400.0  # from a call's beginning to its last row's
 _CLOCKS_S = 3600.0  # the zone of the newest rows may not have been that of half a year ago
 
 
@@ -80,8 +81,9 @@ class Records:
 
     def _some(self, connection: Connection, linkedids: Sequence[str]) -> list[Group]:
         cdr, cel = self._known(connection)
-        rows = _all(connection, cdr, cdr.c.linkedid.in_(linkedids))
-        rows += _elsewhere(connection, cdr, rows)
+        near = _near(connection, cdr, linkedids)
+        rows = _all(connection, cdr, sa.and_(near, cdr.c.linkedid.in_(linkedids)))
+        rows += _elsewhere(connection, cdr, near, rows)
         wanted = {row["linkedid"] for row in rows}
         events = [] if cel is None else _all(connection, cel, cel.c.linkedid.in_(wanted))
         return groups(rows, sorted(events, key=lambda event: (str(event["eventtime"]), event.get("id", 0))))
@@ -148,12 +150,24 @@ def _newest(connection: Connection, cdr: sa.TableClause) -> tuple[list[dict[str,
     return rows, zone([(row["calldate"], str(row["uniqueid"])) for row in rows])
 
 
-def _elsewhere(connection: Connection, cdr: sa.TableClause, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _near(connection: Connection, cdr: sa.TableClause, linkedids: Sequence[str]) -> sa.ColumnElement[bool]:
+    """A bound by the one column that is indexed everywhere: a search must not walk through years of calls."""
+    began = [made_at(linkedid) for linkedid in linkedids]
+    known = [at for at in began if at is not None]
+    if len(known) < len(began) or not known:
+        return sa.true()
+    _, ahead = _newest(connection, cdr)
+    return cdr.c.calldate.between(stored(min(known) - _LONGEST_S, ahead), stored(max(known) + _LONGEST_S, ahead))
+
+
+def _elsewhere(
+    connection: Connection, cdr: sa.TableClause, near: sa.ColumnElement[bool], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What the same channels have under other linkedids: they were transferred into an older call."""
     known, channels = {row["linkedid"] for row in rows}, {row["uniqueid"] for row in rows}
-    theirs = sa.and_(cdr.c.uniqueid.in_(channels), cdr.c.linkedid.not_in(known), cdr.c.linkedid != "")
+    theirs = sa.and_(near, cdr.c.uniqueid.in_(channels), cdr.c.linkedid.not_in(known), cdr.c.linkedid != "")
     others = set(connection.execute(sa.select(cdr.c.linkedid).where(theirs)).scalars())
-    return _all(connection, cdr, cdr.c.linkedid.in_(others))
+    return _all(connection, cdr, sa.and_(near, cdr.c.linkedid.in_(others))) if others else []
 
 
 def _all(connection: Connection, table: sa.TableClause, where: Any) -> list[dict[str, Any]]:

@@ -36,6 +36,10 @@ class Channels:
         found = _NAME.fullmatch(channel)
         return found is not None and found["tech"] not in _PLUMBING and not self.extension(channel)
 
+    def is_real(self, channel: str) -> bool:
+        """Whether somebody can call with it: a phone, the network, or the PBX on somebody's behalf."""
+        return channel.startswith("Local/") or bool(self.extension(channel)) or self.is_outside(channel)
+
     def is_ours(self, number: str) -> bool:
         """Whether a number is an extension rather than a client's."""
         return self._directory.knows(number.lstrip("+"))

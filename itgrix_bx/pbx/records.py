@@ -122,14 +122,20 @@ def zone(starts: Sequence[tuple[Any, str]]) -> float:
     """
     ahead = []
     for stored, uniqueid in starts:
-        epoch, seconds = _EPOCH.search(uniqueid), _seconds(stored)
-        if epoch is not None and seconds is not None:
-            ahead.append(seconds - int(epoch[1]))
+        made, seconds = made_at(uniqueid), _seconds(stored)
+        if made is not None and seconds is not None:
+            ahead.append(seconds - made)
     if ahead:
         return float(round(min(ahead) / _QUARTER_S) * _QUARTER_S)
     first = _seconds(starts[0][0]) if starts else None
     here = datetime.fromtimestamp(first or 0.0, UTC).replace(tzinfo=None).astimezone().utcoffset()
     return here.total_seconds() if here else 0.0
+
+
+def made_at(uniqueid: str) -> float | None:
+    """When the channel with this uniqueid (or linkedid) was made, in whole unix seconds; None where it does not say."""
+    epoch = _EPOCH.search(uniqueid)
+    return float(epoch[1]) if epoch is not None else None
 
 
 def stored(at: float, ahead: float) -> str:

@@ -104,15 +104,11 @@ def firsts(group: Group, channels: Channels) -> list[First]:
     What a phone or a trunk was dialled for is no beginning, even when it called on later (a transfer).
     """
     dialled = {row.dstchannel for row in group.rows}
-    began = [row for row in _first_rows(group.rows) if row.channel not in dialled]
+    began = [row for row in _first_rows(group.rows) if row.channel not in dialled and channels.is_real(row.channel)]
     inbound = [row for row in began if channels.is_outside(row.channel) and not _from_inside(row, group)]
     if inbound:
         return [First(IN, row) for row in inbound]
-    return [
-        First(OUT, row)
-        for row in began
-        if not channels.is_outside(row.channel) and any(dials_out(r, channels) for r in rows_of(row.uniqueid, group))
-    ]
+    return [First(OUT, row) for row in began if any(dials_out(r, channels) for r in rows_of(row.uniqueid, group))]
 
 
 def _first_rows(rows: Sequence[Row]) -> list[Row]:
@@ -123,12 +119,12 @@ def _first_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def _from_inside(row: Row, group: Group) -> bool:
-    """A trunk to another office of ours comes in where phones do."""
-    entered = [h.context for h in group.happenings if h.kind == "CHAN_START" and h.uniqueid == row.uniqueid]
-    if entered:
-        return entered[0].startswith("from-internal")
-    # A blind transfer leaves its own context in the row, so that alone proves nothing.
-    return row.context.startswith("from-internal") and not row.did and is_short(row.caller)
+    """A phone by a name we do not know, or a trunk to another office of ours: it comes in where phones do.
+
+    The row's own context proves nothing, a blind transfer leaves the one it went to.
+    """
+    entered = (h.context for h in group.happenings if h.kind == "CHAN_START" and h.uniqueid == row.uniqueid)
+    return next(entered, "").startswith("from-internal") or (not row.did and is_short(row.caller))
 
 
 def rows_of(uniqueid: str, group: Group) -> list[Row]:
@@ -151,7 +147,7 @@ def dialled_number(row: Row) -> str:
 
 def calling_extension(row: Row, channels: Channels) -> str:
     """Who called with the row's channel; it may be a Local one (a call the PBX was asked for)."""
-    known = row.caller if channels.is_ours(row.caller) else ""
+    known = row.caller if channels.is_ours(row.caller) or is_short(row.caller) else ""
     return channels.extension(row.channel) or known or local_number(row.channel)
 
 

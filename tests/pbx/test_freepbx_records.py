@@ -238,6 +238,11 @@ def test_a_call_the_pbx_was_asked_for_begins_on_a_local_channel() -> None:
     assert (call.direction, call.caller_extension, result(call)[0]) == ("out", "101", ANNA)
 
 
+def test_a_phone_the_portal_does_not_know_calls_out_too() -> None:
+    call = call_of(outbound(0, TRUNK, 30, 20, channel="PJSIP/reception-0000000b", cnum="150"))
+    assert (call.direction, call.caller_extension, result(call)[0]) == ("out", "150", 1)
+
+
 def test_what_a_phone_did_before_it_dialled_out_is_no_talk_with_the_client() -> None:
     call = call_of(
         outbound(0, "PJSIP/102-0000000c", 20, 15, dst="102", lastdata="PJSIP/102/sip:102@10.0.0.6,,Tt"),
@@ -270,6 +275,8 @@ def test_a_phone_is_known_by_the_directory_or_its_short_number(phone: str, exten
         [row(0, TRUNK, PHONE, 20, 15, src="102", cnum="102")],
         [row(0, "Announcer/Playback-0000001a", PHONE, 20, 15)],
         [row(0, "", "", 0, 0)],
+        # A phone that is neither in the portal nor named by its number.
+        [row(0, "PJSIP/reception-0000000a", PHONE, 20, 15, src="150", cnum="150", did="", dcontext="phones")],
     ],
 )  # fmt: skip
 def test_a_call_among_ourselves_is_left_out(rows: list[dict[str, Any]]) -> None:
