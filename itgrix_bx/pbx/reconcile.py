@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agi.channel import extension as clean_extension
@@ -92,11 +92,7 @@ def _untold(event: Event, hooks: Sequence[Event]) -> Event | None:
     if event.kind is Kind.RING:
         rang = {extension for e in near for extension in e.data.get("extensions", [])}
         left = [extension for extension in event.data["extensions"] if extension not in rang]
-        return (
-            Event(event.call_id, event.kind, event.at, event.data | {"extensions": left}, event.event_id)
-            if left
-            else None
-        )
+        return replace(event, data=event.data | {"extensions": left}) if left else None
     if event.kind is Kind.ANSWER:
         near = [e for e in near if e.data.get("extension", "") == event.data["extension"]]
     return None if near else event
