@@ -125,9 +125,12 @@ def _client_number(story: Story, house: House) -> str:
 def _events(story: Story, number: str, house: House) -> Iterator[Event]:
     about: dict[str, Any] = {"source": story.source, "linkedid": story.linkedid[:80]}
     at, counts = 0.0, dict.fromkeys(Kind, 0)
-    for moment in [*_beginning(story, number, house), *story.moments]:
+    moments = [*_beginning(story, number, house), *story.moments]
+    # An event names one recording; their order is in the names.
+    named = dict(zip(reversed(range(len(moments))), story.recordings, strict=False))
+    for n, moment in enumerate(moments):
         at = max(moment.at, at + _TICK_S)
-        data = about | _data(moment, story, number, house)
+        data = about | _data(moment, story, number, house) | ({"recording": named[n][:1024]} if n in named else {})
         yield Event(story.call_id, moment.kind, at, data, _event_id(story.call_id, moment.kind, counts[moment.kind]))
         counts[moment.kind] += 1
 
@@ -166,7 +169,6 @@ def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, 
         }
     elif moment.kind is Kind.HANGUP:
         data["direction"] = story.first.direction
-        data["recording"] = story.recording[:1024]
     return data
 
 

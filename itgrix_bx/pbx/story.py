@@ -67,7 +67,7 @@ class Story:
     number: str
     did: str = ""
     extension: str = ""
-    recording: str = ""
+    recordings: list[str] = field(default_factory=list)
     lastapp: str = ""
     queued: bool = False
     moments: list[Moment] = field(default_factory=list)
@@ -163,9 +163,11 @@ def recording_path(said: str) -> str:
 def began(first: First, source: str, group: Group, channels: Channels) -> Story:
     """The story without its moments."""
     rows = rows_of(first.uniqueid, group)
-    recording = next((row.recording for row in [*rows, *group.rows] if row.recording), "")
+    # Under another linkedid is what the client was transferred into, with a recording of its own.
+    said = [row.recording for row in group.rows if row.recording and row.linkedid == first.row.linkedid]
     story = Story(first, source, first.row.linkedid, first.row.start, first.row.caller)
-    story.recording, story.lastapp = recording_path(recording), rows[-1].lastapp
+    story.recordings = list(dict.fromkeys(recording_path(name) for name in said))
+    story.lastapp = rows[-1].lastapp
     story.queued = any(row.lastapp == "Queue" for row in rows)
     if first.direction == IN:
         story.did = next((row.did for row in rows if row.did), "") or _dialled_in(first, group)

@@ -327,6 +327,26 @@ def test_a_recordings_place(said: str, path: str) -> None:
     assert call_of(row(0, TRUNK, PHONE, 25, 20, recordingfile=said)).recording.path == path
 
 
+def test_a_transfer_may_begin_a_second_recording() -> None:
+    names = [f"external-{n}-89161234567-20261125-1{n}-{START}.10.wav" for n in ("01500", "02500")]
+    second = "PJSIP/102-0000000c"
+    call = call_of(
+        row(0, TRUNK, PHONE, 15, 10, recordingfile=names[0]), row(15, TRUNK, second, 20, 20, recordingfile=names[1])
+    )
+    assert call.recording.paths == [f"2026/11/25/{name}" for name in names]
+
+
+def test_the_recording_of_the_older_call_it_was_transferred_into_is_not_the_clients() -> None:
+    older = {"uniqueid": f"{START - 60}.9", "linkedid": f"{START - 60}.9", "src": "101", "cnum": "101", "did": ""}
+    call = call_of(
+        row(-60, "PJSIP/101-00000009", "PJSIP/102-0000000c", 75, 70, recordingfile="exten-102-101.wav", **older),
+        row(0, TRUNK, PHONE, 15, 10),
+        row(15, TRUNK, "PJSIP/102-0000000c", 20, 20, linkedid=f"{START - 60}.9", recordingfile=""),
+    )
+    assert len(call.recording.paths) == 1
+    assert f"{START}.10" in call.recording.paths[0]
+
+
 def test_local_channels_that_lead_in_a_circle_end_somewhere() -> None:
     half = "Local/102@x-00000007;"
     rows = [row(0, TRUNK, f"{half}1", 5, 5), row(0, f"{half}2", f"{half}1", 5, 5, uniqueid=f"{START}.11")]
