@@ -68,6 +68,7 @@ def _add_odbc(root: Path) -> None:
     """A chroot of an earlier version lacks the driver for MariaDB."""
     if any(root.glob("usr/lib/*/odbc/libmaodbc.so")):
         return
+    _mount(root)
     # Names are looked up as the host does, in this command only: what Asterisk sees is `_names`.
     names = " && ".join(f"mount --bind /etc/{file} {root}/etc/{file}" for file in ("nsswitch.conf", "resolv.conf"))
     apt = "apt-get -qq -o Acquire::Check-Valid-Until=false"

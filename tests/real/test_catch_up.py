@@ -33,9 +33,9 @@ pytestmark = [pytest.mark.real, pytest.mark.mariadb, pytest.mark.timeout(300)]
 UNHEARD = {
     name: (ALL | MORE)[name]
     for name in (
-        "answered_caller_ends", "busy", "declined", "no_answer", "abandoned", "group_won_by_one", "queue_answered",
-        "queue_abandoned", "freepbx_queue_answered", "menu_then_answered", "blind_transfer", "attended_transfer",
-        "outbound_answered", "outbound_busy", "outbound_blind_transfer", "outbound_attended_transfer", "internal",
+        "blind_transfer", "attended_transfer", "outbound_blind_transfer", "outbound_attended_transfer",
+        "queue_answered", "freepbx_queue_answered", "menu_then_answered", "group_won_by_one", "answered_caller_ends",
+        "outbound_answered", "busy", "declined", "abandoned", "outbound_busy", "internal",
     )
 }  # fmt: skip
 HANGUP_LOST, AS_ON_FREEPBX = 38, 39  # their scenarios' numbers
