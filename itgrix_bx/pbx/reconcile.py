@@ -75,27 +75,47 @@ def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
     call = fold(known)
     if call.over or call.skipped or call.finished or call.finishing_since is not None:
         return []
-    hooks = [event for event in known if event.kind in HOOK_KINDS]
-    new = [event for event in (_untold(event, hooks) for event in told) if event is not None]
+    new = _untold(told, [event for event in known if event.kind in HOOK_KINDS])
     return new if fold([*known, *new]).over else []
 
 
-def _untold(event: Event, hooks: Sequence[Event]) -> Event | None:
-    """The event without what a hook has told already."""
-    same = [e for e in hooks if e.kind is event.kind]
+def _untold(told: Sequence[Event], hooks: Sequence[Event]) -> list[Event]:
+    """What no hook has told, in its order with what one has: the records' whole seconds lie before the hooks' times."""
+    new: list[Event] = []
+    reached = 0.0
+    for event in told:
+        same = [hook for hook in hooks if _is_same(event, hook)]
+        reached = max(reached, min((hook.at for hook in same), default=0.0))
+        left = _without(event, same)
+        if left is not None:
+            at = reached + _TICK_S if left.at <= reached <= left.at + _SAME_S else left.at
+            new.append(replace(left, at=at))
+            reached = max(reached, at)
+    return new
+
+
+def _is_same(event: Event, hook: Event) -> bool:
+    """Whether the hook told of what the event does, or of a part of it."""
     if event.kind is Kind.INBOUND:
-        return None if any(e.kind in (Kind.INBOUND, Kind.ROUTE) for e in hooks) else event
+        return hook.kind in (Kind.INBOUND, Kind.ROUTE)
+    if event.kind is not hook.kind:
+        return False
     if event.kind is Kind.HANGUP:
-        own = event.data["own_channel"]
-        return None if any(e.data.get("own_channel", True) == own for e in same) else event
-    near = [e for e in same if abs(e.at - event.at) <= _SAME_S]
+        return bool(hook.data.get("own_channel", True) == event.data["own_channel"])
+    if abs(hook.at - event.at) > _SAME_S:
+        return False
     if event.kind is Kind.RING:
-        rang = {extension for e in near for extension in e.data.get("extensions", [])}
-        left = [extension for extension in event.data["extensions"] if extension not in rang]
-        return replace(event, data=event.data | {"extensions": left}) if left else None
-    if event.kind is Kind.ANSWER:
-        near = [e for e in near if e.data.get("extension", "") == event.data["extension"]]
-    return None if near else event
+        return not set(event.data["extensions"]).isdisjoint(hook.data.get("extensions", []))
+    return event.kind is not Kind.ANSWER or hook.data.get("extension", "") == event.data["extension"]
+
+
+def _without(event: Event, same: Sequence[Event]) -> Event | None:
+    """What is left of the event when these hooks have told of it."""
+    if event.kind is not Kind.RING or not same:
+        return None if same else event
+    rang = {extension for hook in same for extension in hook.data.get("extensions", [])}
+    left = [extension for extension in event.data["extensions"] if extension not in rang]
+    return replace(event, data=event.data | {"extensions": left}) if left else None
 
 
 def _story(first: First, group: Group, channels: Channels, now: float) -> Story | None:
