@@ -49,7 +49,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 def _cdr_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value() and not value.get_secret_value().startswith(("sqlite:///", "mysql+pymysql://")):
-        raise ValueError("must begin with mysql+pymysql://")
+        raise ValueError("must begin with mysql+pymysql:// or sqlite:///")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from itgrix_bx.calls import outcome, routing
 from itgrix_bx.calls.call import Call, Leg, Recording
 from itgrix_bx.calls.directory import Directory
-from itgrix_bx.calls.events import Event
+from itgrix_bx.calls.events import HOOK_KINDS, Event
 from itgrix_bx.config import Settings
 from itgrix_bx.times import iso
 
@@ -57,11 +57,21 @@ def details(call: Call, events: list[Event], directory: Directory, settings: Set
     result["skipped"] = call.skipped or None
     result["failed_reason"] = reason or None
     result["note"] = _UNSEEN.get(call.end_unseen)
+    result["source"] = _source(events)
     result["talk_source"] = call.talk_source if call.answered else None
     result["route"] = routing.decide(call.entities, directory).why if call.direction == "in" else None
     result["activity_id"] = call.activity_id
     result["steps"] = [{"at": iso(e.at), "step": e.kind.value, **_visible(e.data)} for e in events]
     return result
+
+
+def _source(events: list[Event]) -> str:
+    """Who told us of the call: the hooks, or the PBX's own records of it (docs/catch-up.md)."""
+    told = {event.data.get("source", "hooks") for event in events if event.kind in HOOK_KINDS}
+    records = ", ".join(sorted(source.upper() for source in told & {"cdr", "cel"}))
+    if not records:
+        return "hooks"
+    return f"hooks, completed from {records}" if "hooks" in told else f"taken from {records}"
 
 
 def _entity(call: Call) -> dict[str, Any] | None:

@@ -20,12 +20,14 @@ from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.closing import Closer
+from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
 from itgrix_bx.web.app import WebServer, create_app
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
+from sql.marks import Marks
 from sql.schema import upgrade
 from sql.staff import Staff
 
@@ -65,6 +67,7 @@ class Service:
         if settings.ami.username and "worker" in only:
             self.ami = Ami(manager_of(settings.ami, mask="call", events=("Hangup",)))
             self.closer = Closer(settings, self.logbook, self.ami)
+        self.watcher = Watcher(settings, self.logbook, self.employees, Marks(self.database))
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
@@ -111,6 +114,8 @@ class Service:
             self.worker.start()
         if self.closer is not None:
             self.closer.start()
+        if "agi" in self._only:
+            self.watcher.start()
         log.info("ready")
 
     def stop(self, drain_s: float = 10.0) -> None:
@@ -121,6 +126,7 @@ class Service:
             self.web.stop()
         if self.closer is not None:
             self.closer.stop()
+        self.watcher.stop()
         self.worker.stop()
         self.cards.stop()
         self.employees.stop()
@@ -147,6 +153,8 @@ class Service:
             parts["fastagi"] = {"ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand}
         if self.ami is not None:
             parts["ami"] = self.ami.health()
+        if "agi" in self._only and self._settings.cdr.url.get_secret_value():
+            parts["records"] = {"ok": not self.watcher.away, "vital": False, "error": self.watcher.away or None}
         synced = self.employees.directory.synced
         parts["employees"] = {"ok": synced, "vital": False, "known": len(self.employees.directory.employees)}
         return parts

@@ -95,6 +95,17 @@ class Journal:
 
         return self._database.write(job, timeout_s=timeout_s)
 
+    def complete(self, call_id: str, missing: Callable[[Sequence[Event]], Sequence[Event]]) -> Appended | None:
+        """Add what `missing` says to the events it is given: the call's, as they are in this transaction (none: nobody
+        knows the call). None when it adds nothing. Raises DatabaseAwayError."""
+
+        def job(connection: Connection) -> Appended | None:
+            known = self._known(connection, call_id)
+            added = missing(known)
+            return self._add(connection, known, added, release="") if added else None
+
+        return self._database.write(job)
+
     def _holds(self, connection: Connection, call_id: str, owner: str) -> bool:
         row = self._leased.run(connection, {"call_id": call_id}).fetchone()
         return row is not None and row[0] == owner and (row[1] or 0.0) >= time.time()
@@ -108,12 +119,20 @@ class Journal:
     def _append(
         self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: str
     ) -> Appended:
-        call_id = new_events[0].call_id
+        known = self._known(connection, new_events[0].call_id)
+        return self._add(connection, known, new_events if known else [*new_events, *if_new], release=release)
+
+    def _known(self, connection: Connection, call_id: str) -> list[Event]:
         if self._lock is not None:
             self._lock.run(connection, {"call_id": call_id})
         rows = self._events_of.run(connection, {"call_id": call_id})
-        known = [Event(call_id, Kind(kind), at, json.loads(data), event_id) for event_id, kind, at, data in rows]
-        added = [self._if_its_own(connection, e) for e in (new_events if known else [*new_events, *if_new])]
+        return [Event(call_id, Kind(kind), at, json.loads(data), event_id) for event_id, kind, at, data in rows]
+
+    def _add(
+        self, connection: Connection, known: Sequence[Event], new_events: Sequence[Event], *, release: str
+    ) -> Appended:
+        call_id = new_events[0].call_id
+        added = [self._if_its_own(connection, e) for e in new_events]
         self._insert_event.run(connection, *map(_event_row, added))
         call = fold([*known, *added])
         row = self._call_row(call)

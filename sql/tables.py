@@ -89,3 +89,14 @@ lines = sa.Table(
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )
+
+# Moments that outlive a process, by name, and who is about something that one machine at a time does.
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("owner", sa.String(64), nullable=False, default=""),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)

@@ -275,6 +275,7 @@ def _answer(call: Call, event: Event, talking: Leg | None) -> Leg | None:
     if talking is not None:
         talking.ended_at = event.at
     leg.answered_at = event.at
+    call.talk_source = call.talk_source or event.data.get("source", "hooks")
     return leg
 
 
@@ -288,7 +289,7 @@ def _last_dialled_out(call: Call) -> Leg | None:
 
 def _complete_from_hangup(call: Call, hangups: Sequence[Event]) -> None:
     """Where no `answer` came, the channel's own variables tell that and when somebody answered."""
-    call.talk_source = "hooks"
+    call.talk_source = call.talk_source or "hooks"
     for event in hangups:
         if call.answered_at is not None and call.answered_at < event.at:
             return

@@ -15,6 +15,7 @@ _COMMANDS = {
     "doctor": "Check every part and say how to cure what is wrong.",
     "status": "What is going on: calls by state, backlog, spool.",
     "calls": "What happened to calls.",
+    "catch-up": "Calls the hooks never told us of, from the PBX's own records.",
     "users": "Whose extension is whose.",
     "lines": "Which DID is which line of the portal.",
     "dialplan": "The dialplan hooks.",
@@ -32,7 +33,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"itgrix_bx.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"itgrix_bx.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,1 +1,1 @@
-"""The phone system beside its dialplan: what Asterisk itself says of its calls."""
+"""The phone system beside its dialplan: what Asterisk says of its calls and what it recorded of them."""

@@ -20,8 +20,10 @@ from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
 from itgrix_bx.config import Settings, split_address
 from itgrix_bx.delivery.recording import convert
 from itgrix_bx.pbx.ami import manager_of
+from itgrix_bx.pbx.cdr import Records, RecordsAwayError
 from itgrix_bx.pbx.link import Link, Timings
 from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
+from itgrix_bx.times import ago
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check as check_schema
 from sql.staff import Staff
@@ -55,6 +57,7 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield from recordings(settings)
     yield dialplan()
     yield ami(settings)
+    yield cdr(settings)
     yield host_name()
     yield from not_yet(settings)
 
@@ -218,6 +221,26 @@ def ami(settings: Settings) -> Check:
     return Check("AMI", f"Asterisk {version} on {settings.ami.address}, {count} channels", OK)
 
 
+def cdr(settings: Settings) -> Check:
+    """Whether what the hooks miss can be read from the PBX's records."""
+    url = settings.cdr.url.get_secret_value()
+    if not url:
+        cure = "set [cdr] url to FreePBX's asteriskcdrdb, so that calls missed while we are down are caught up"
+        return Check("call records", "[cdr] url is not set", OFF, cure)
+    try:
+        with contextlib.closing(Records(url)) as records:
+            sight = records.look()
+    except RecordsAwayError as error:
+        return Check(
+            "call records", str(error), BAD, "correct [cdr] url; calls go on, but missed ones are not caught up"
+        )
+    if not sight.cel:
+        cure = "switch CEL on (FreePBX: Settings, CEL; else cel.conf and cel_odbc.conf): talk times become exact"
+        return Check("call records", "CDR without CEL", WARNING, cure)
+    newest = f"the newest {ago(sight.newest)} ago" if sight.newest else "none yet"
+    return Check("call records", f"CDR and CEL, {newest}", OK)
+
+
 def host_name() -> Check:
     """Asterisk looks its host's name up while it offers sound: a resolver that does not answer delays calls by 5 s."""
     name = socket.gethostname()
@@ -236,7 +259,6 @@ def not_yet(settings: Settings) -> Iterator[Check]:
     asked: dict[str, Callable[[Settings], object]] = {
         "[recordings] public_url": lambda s: s.recordings.public_url,
         "[portal.application]": lambda s: s.portal.application.client_id,
-        "[cdr] url": lambda s: s.cdr.url.get_secret_value(),
     }
     for name, is_set in asked.items():
         if is_set(settings):

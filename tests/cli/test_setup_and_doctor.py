@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from itgrix_bx.cli import main
 from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.setup import checks
+from tests.pbx.database import create, fill, rows_of
 
 
 @pytest.fixture
@@ -155,6 +156,23 @@ def test_doctor_says_when_recordings_cannot_become_mp3(machine: Machine, monkeyp
     check = machine.doctor()[1]["recordings as MP3"]
     assert check["result"] == "warning"
     assert "-m pip install lameenc" in check["cure"]
+
+
+def test_doctor_looks_at_the_records_of_the_pbx(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    assert machine.doctor()[1]["call records"]["result"] == "off"
+    records = f"sqlite:///{machine.directory}/asteriskcdrdb"
+    with machine.config.open("a") as file:
+        file.write(f'[cdr]\nurl = "{records}"\n')
+    away = machine.doctor()[1]["call records"]
+    assert (away["result"], "[cdr] url" in away["found"] + away["cure"]) == ("bad", True)
+    create(records, cel=False)
+    assert machine.doctor()[1]["call records"]["result"] == "warning"
+    (machine.directory / "asteriskcdrdb").unlink()
+    create(records)
+    fill(records, *rows_of(["busy"]))
+    there = machine.doctor()[1]["call records"]
+    assert (there["result"], there["found"].startswith("CDR and CEL, the newest")) == ("ok", True)
 
 
 def test_doctor_warns_of_a_host_name_that_makes_asterisk_wait(monkeypatch: pytest.MonkeyPatch) -> None:

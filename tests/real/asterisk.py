@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pymysql
 import trustme
 
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
@@ -29,15 +30,16 @@ AMI_SECRET = "ami secret; with, signs"
 # What a user may read and do; the first is the one the documentation asks for.
 AMI_USERS = {"itgrix-bx": ("call", "reporting"), "filters": ("call", "reporting,system"), "operator": ("all", "all"),
              "nobody": ("", "")}  # fmt: skip
+_TABLES = Path(__file__).parent / "asteriskcdrdb.sql"
 _NOT_NEEDED = """
     chan_dahdi chan_iax2 chan_ooh323 chan_skinny chan_mgcp chan_unistim chan_console chan_alsa chan_oss
     chan_mobile chan_motif res_phoneprov res_pjsip_phoneprov_provider pbx_ael pbx_lua pbx_dundi res_corosync
     res_config_ldap res_snmp res_xmpp cdr_radius cel_radius cdr_pgsql cel_pgsql res_config_pgsql cdr_tds
     cel_tds app_voicemail_imap app_voicemail_odbc res_hep res_prometheus res_calendar res_smdi app_festival
     res_stir_shaken res_pjsip_stir_shaken res_ari res_http_websocket chan_websocket res_aeap res_speech_aeap
-    app_alarmreceiver app_amd app_minivm cdr_adaptive_odbc cdr_odbc cel_odbc res_odbc func_odbc
-    res_config_odbc res_config_mysql app_mysql cdr_mysql
+    app_alarmreceiver app_amd app_minivm cdr_odbc func_odbc res_config_odbc res_config_mysql app_mysql cdr_mysql
 """.split()  # noqa: SIM905
+_RECORDS = ["res_odbc", "cdr_adaptive_odbc", "cel_odbc"]  # loaded where a site keeps records
 
 
 def cache() -> Path:
@@ -49,6 +51,7 @@ def chroot() -> Path:
     """The directory with Asterisk installed; built when it is missing. Raises RuntimeError saying what to do."""
     target = cache() / "asterisk-22"
     if (target / _BUILT).exists():
+        _add_odbc(target)
         return target
     if os.geteuid() != 0:
         raise RuntimeError("the tests need root to unpack and start Asterisk: run them as root")
@@ -59,11 +62,23 @@ def chroot() -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     print(f"unpacking Asterisk into {target} (about a minute, once) …", flush=True)
-    packages = "--include=asterisk,asterisk-modules"
+    packages = "--include=asterisk,asterisk-modules,odbc-mariadb"
     _run(["debootstrap", "--variant=minbase", packages, _SUITE, str(unfinished), _mirror()])
     (unfinished / _BUILT).touch()
     unfinished.rename(target)
     return target
+
+
+def _add_odbc(root: Path) -> None:
+    """A chroot of an earlier version lacks the driver for MariaDB."""
+    if any(root.glob("usr/lib/*/odbc/libmaodbc.so")):
+        return
+    _mount(root)
+    # Names are looked up as the host does, in this command only: what Asterisk sees is `_names`.
+    names = " && ".join(f"mount --bind /etc/{file} {root}/etc/{file}" for file in ("nsswitch.conf", "resolv.conf"))
+    apt = "apt-get -qq -o Acquire::Check-Valid-Until=false"
+    packages = f"{apt} update && {apt} install -y --no-install-recommends odbc-mariadb"
+    _run(["unshare", "--mount", "sh", "-c", f"{names} && chroot {root} sh -c '{packages}'"])
 
 
 def _mirror() -> str:
@@ -94,6 +109,9 @@ class Site:
     queues: dict[str, list[str]]
     dialplan: str
     agi_port: int
+    records_port: int = (
+        0  # MariaDB's on loopback, whose asteriskcdrdb takes CDR and CEL as FreePBX writes them; 0: none
+    )
     voicemail: list[str] = field(default_factory=list)
 
 
@@ -128,7 +146,8 @@ class Asterisk:
             path.mkdir(parents=True)
         self._configure()
         command = ["chroot", str(self.root), "/usr/sbin/asterisk", "-C", f"/etc/{self.name}/asterisk.conf", "-f", "-n"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = os.environ | {"ODBCSYSINI": f"/etc/{self.name}"}  # an odbc.ini of its own
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         end = time.monotonic() + _START_S
         while "fully booted" not in self.cli("core waitfullybooted"):
             if time.monotonic() > end:
@@ -161,9 +180,10 @@ class Asterisk:
     def _configure(self) -> None:
         for directory in ("sounds", "moh", "documentation"):
             (self._lib() / directory).symlink_to(f"/usr/share/asterisk/{directory}")
+        not_needed = _NOT_NEEDED + ([] if self._site.records_port else _RECORDS)
         files = {
             "asterisk.conf": self._main(),
-            "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload = {m}.so\n" for m in _NOT_NEEDED),
+            "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload = {m}.so\n" for m in not_needed),
             "logger.conf": "[general]\ndateformat=%s.%3q\n[logfiles]\nfull => notice,warning,error,verbose(4)\n",
             "manager.conf": self._manager(),
             "http.conf": "[general]\nenabled=no\n",
@@ -179,6 +199,8 @@ class Asterisk:
             "extensions.conf": self._site.dialplan,
             "itgrix-bx.conf": self._library(),
         }
+        if self._site.records_port:
+            files |= self._records()
         for empty in [
             "confbridge",
             "acl",
@@ -197,6 +219,20 @@ class Asterisk:
             files.setdefault(f"{empty}.conf", "")
         for name, text in files.items():
             (self.etc / name).write_text(text, encoding="utf-8")
+
+    def _records(self) -> dict[str, str]:
+        """FreePBX's own settings for CDR and CEL (modules cdr and cel)."""
+        driver = next(self.root.glob("usr/lib/*/odbc/libmaodbc.so")).relative_to(self.root)
+        apps = "confbridge,meetme,mixmonitor,queue,stopmixmonitor,voicemail,voicemailmain"
+        return {
+            "odbcinst.ini": f"[MariaDB]\nDriver=/{driver}\n",
+            "odbc.ini": "[asteriskcdrdb]\nDriver=MariaDB\nServer=127.0.0.1\nUser=root\nDatabase=asteriskcdrdb\n"
+            f"Port={self._site.records_port}\n",
+            "res_odbc.conf": "[asteriskcdrdb]\nenabled=>yes\ndsn=>asteriskcdrdb\nusername=>root\npre-connect=>yes\n",
+            "cdr_adaptive_odbc.conf": "[asteriskcdrdb]\nconnection=asteriskcdrdb\ntable=cdr\nalias start => calldate\n",
+            "cel_odbc.conf": "[cel]\nconnection=asteriskcdrdb\nloguniqueid=yes\ntable=cel\n",
+            "cel.conf": f"[general]\nenable=yes\napps={apps}\nevents=all\n",
+        }
 
     def _library(self) -> str:
         """The shipped subroutines, only the server's port changed."""
@@ -242,6 +278,7 @@ class Asterisk:
             "[aor](!)\ntype=aor\nmax_contacts=1\nremove_existing=yes\n",
             f"[trunk]\ntype=endpoint\ncontext=from-trunk\naors=trunk\n{phone}",
             f"[trunk]\ntype=aor\ncontact=sip:{self.trunk[0]}:{self.trunk[1]}\n",
+            f"[down]\ntype=endpoint\ncontext=from-trunk\naors=down\n{phone}[down]\ntype=aor\n",  # nobody there
             f"[trunk]\ntype=identify\nendpoint=trunk\nmatch={self.trunk[0]}\n",
         ]
         parts += [f"[{e}](phone)\naors={e}\ncallerid=Phone {e} <{e}>\n[{e}](aor)\n" for e in self._site.phones]
@@ -251,8 +288,16 @@ class Asterisk:
         queues = "[general]\npersistentmembers=no\n"
         for name, members in self._site.queues.items():
             queues += f"[{name}]\nstrategy=ringall\ntimeout=15\nretry=1\njoinempty=yes\nsetinterfacevar=yes\n"
-            queues += "".join(f"member => PJSIP/{member}\n" for member in members)
+            queues += "".join(f"member => {member}\n" for member in members)
         return queues
+
+
+def create_records(port: int) -> None:
+    """FreePBX's database asteriskcdrdb on the MariaDB of `port`, empty."""
+    with pymysql.connect(host="127.0.0.1", port=port, user="root") as connection, connection.cursor() as cursor:
+        for statement in _TABLES.read_text(encoding="utf-8").split(";\n"):
+            if statement.strip():
+                cursor.execute(statement)
 
 
 @contextlib.contextmanager

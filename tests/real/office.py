@@ -25,7 +25,9 @@ from tests.real.sip import Agent, Call, Policy, only_rings
 class Program:
     """`itgrix-bx serve` and its other commands, on one configuration."""
 
-    def __init__(self, directory: Path, webhook: str, agi_port: int, asterisk: Asterisk, database: str) -> None:
+    def __init__(
+        self, directory: Path, webhook: str, agi_port: int, asterisk: Asterisk, database: str, records: str = ""
+    ) -> None:
         self.config = directory / "config.toml"
         self.config.touch(0o600)
         self.log = directory / "serve.log"
@@ -34,7 +36,7 @@ class Program:
             f'[portal]\nwebhook = "{webhook}"\n[database]\nurl = "{database or f"sqlite:///{directory}/journal.db"}"\n'
             f'[journal]\ndirectory = "{directory}"\n[fastagi]\nlisten = "127.0.0.1:{agi_port}"\n'
             f'[recordings]\ndirectory = "{asterisk.monitor}"\nasterisk_directory = "{asterisk.asterisk_monitor}"\n'
-            f'[web]\nlisten = "127.0.0.1:{self._web}"\n'
+            f'[web]\nlisten = "127.0.0.1:{self._web}"\n[cdr]\nurl = "{records}"\n'
             f'[ami]\naddress = "{asterisk.ami[0]}:{asterisk.ami[1]}"\nusername = "itgrix-bx"\nsecret = "{AMI_SECRET}"\n'
         )
         # The double of an office where ten calls run at once stands for a portal with room for them.
@@ -131,11 +133,12 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(directory: Path, database: str = "") -> Iterator[Office]:
-    """Everything up, users synced."""
+def office(directory: Path, database: str = "", records_port: int = 0) -> Iterator[Office]:
+    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL."""
     agi_port = free_port()
-    with running(site.site(agi_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
-        program = Program(directory, portal.webhook_url, agi_port, asterisk, database)
+    with running(site.site(agi_port, records_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
+        records = f"mysql+pymysql://root@127.0.0.1:{records_port}/asteriskcdrdb" if records_port else ""
+        program = Program(directory, portal.webhook_url, agi_port, asterisk, database, records)
         program.start()
         try:
             yield Office(asterisk, portal, program)

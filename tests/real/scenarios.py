@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,24 @@ class Measured:
     route: int | None = None
 
 
+_AT_ONCE = 10
 Play = Callable[[Office, int], Coroutine[Any, Any, Measured]]
+
+
+async def play(office: Office, plays: Mapping[str, tuple[int, Play]]) -> dict[str, Measured]:
+    """Play all of them, some at a time."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(number: int, what: Play) -> Measured:
+        async with places:
+            return await what(office, number)
+
+    async with office.people():
+        results = await asyncio.gather(*(one(*how) for how in plays.values()), return_exceptions=True)
+    found = dict(zip(plays, results, strict=True))
+    failed = {name: result for name, result in found.items() if isinstance(result, BaseException)}
+    assert not failed, f"not played: {failed}; {office.asterisk.log} tells why"
+    return {name: result for name, result in found.items() if isinstance(result, Measured)}
 
 
 async def first_of(office: Office, scenario: int, which: int) -> Call:
@@ -176,8 +193,8 @@ async def attended_transfer(office: Office, n: int) -> Measured:
 
 async def outbound_answered(office: Office, n: int) -> Measured:
     phone = await office.phone(extension(n, 1))
-    office.policies[_dialled(n)] = answers(1.5)
-    call = await phone.call(_dialled(n))
+    office.policies[dialled(n)] = answers(1.5)
+    call = await phone.call(dialled(n))
     await asyncio.wait_for(call.answered.wait(), 20)
     await asyncio.sleep(3)
     await call.hang_up()
@@ -186,16 +203,16 @@ async def outbound_answered(office: Office, n: int) -> Measured:
 
 async def outbound_busy(office: Office, n: int) -> Measured:
     phone = await office.phone(extension(n, 1))
-    office.policies[_dialled(n)] = refuses(486, "Busy Here", after=1.0)
-    call = await phone.call(_dialled(n))
+    office.policies[dialled(n)] = refuses(486, "Busy Here", after=1.0)
+    call = await phone.call(dialled(n))
     await ended(call)
     return Measured("486", reason="busy", recorded=False)
 
 
 async def outbound_abandoned(office: Office, n: int) -> Measured:
     phone = await office.phone(extension(n, 1))
-    office.policies[_dialled(n)] = only_rings()
-    call = await phone.call(_dialled(n))
+    office.policies[dialled(n)] = only_rings()
+    call = await phone.call(dialled(n))
     await asyncio.wait_for(call.ringing.wait(), 20)
     await asyncio.sleep(2)
     await call.hang_up()
@@ -205,9 +222,9 @@ async def outbound_abandoned(office: Office, n: int) -> Measured:
 async def outbound_blind_transfer(office: Office, n: int) -> Measured:
     phone = await office.phone(extension(n, 1))
     await office.phone(extension(n, 2), answers(2.0))
-    office.policies[_dialled(n)] = answers(1.0)
-    call = await phone.call(_dialled(n))
-    client_side = await _trunk_call(office, n)
+    office.policies[dialled(n)] = answers(1.0)
+    call = await phone.call(dialled(n))
+    client_side = await trunk_call(office, n)
     await asyncio.wait_for(call.answered.wait(), 20)
     await asyncio.sleep(2)
     call.transfer(extension(n, 2))
@@ -221,12 +238,12 @@ async def outbound_blind_transfer(office: Office, n: int) -> Measured:
     return Measured("200", first_talk + second.talk, legs=[1, 2])
 
 
-async def outbound_attended_transfer(office: Office, n: int) -> Measured:
+async def outbound_attended_transfer(office: Office, n: int, prefix: str = "") -> Measured:
     phone = await office.phone(extension(n, 1))
     await office.phone(extension(n, 2), answers(0.5))
-    office.policies[_dialled(n)] = answers(1.0)
-    call = await phone.call(_dialled(n))
-    client_side = await _trunk_call(office, n)
+    office.policies[dialled(n)] = answers(1.0)
+    call = await phone.call(f"{prefix}{dialled(n)}")
+    client_side = await trunk_call(office, n)
     await asyncio.wait_for(call.answered.wait(), 20)
     await asyncio.sleep(2)
     call.hold()
@@ -261,17 +278,17 @@ async def responsible_does_not_answer(office: Office, n: int) -> Measured:
     return Measured("200", call.talk, owner=3, shown={1, 2, 3}, hidden={1, 2}, legs=[3], route=1)
 
 
-async def _trunk_call(office: Office, n: int) -> Call:
+async def trunk_call(office: Office, n: int) -> Call:
     """The client's side of an outbound call."""
     while True:
         for call in office.trunk.calls.values():
-            if call.invite is not None and _dialled(n) in call.invite.first:
+            if call.invite is not None and dialled(n) in call.invite.first:
                 return call
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.sleep(0.05)
 
 
-def _dialled(n: int) -> str:
+def dialled(n: int) -> str:
     return f"8{client(n)[2:]}"
 
 

@@ -97,6 +97,12 @@ class Call:
         """DTMF by SIP INFO."""
         self._request("INFO", f"Signal={digit}\r\nDuration=160\r\n", kind="application/dtmf-relay")
 
+    async def dial(self, digits: str) -> None:
+        """DTMF, one after the other."""
+        for digit in digits:
+            self.press(digit)
+            await asyncio.sleep(0.25)
+
     def hold(self) -> None:
         self._request("INVITE", self._sdp("sendonly"))
 

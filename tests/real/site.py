@@ -10,7 +10,7 @@ from typing import Any
 from tests.real.asterisk import Site
 
 SCENARIOS = 40
-ONE, GROUP, QUEUE, MENU, RESPONSIBLE = "1", "2", "3", "4", "5"
+ONE, GROUP, QUEUE, MENU, RESPONSIBLE, FREEPBX_QUEUE, MOBILE, VOICEMAIL = "1", "2", "3", "4", "5", "6", "7", "8"
 RING_S = 6
 
 
@@ -44,12 +44,15 @@ def seed() -> dict[str, Any]:
     return {"users": [{"id": 1, "name": "Admin", "active": True, "extension": ""}, *people], "contacts": known}
 
 
-def site(agi_port: int) -> Site:
+def site(agi_port: int, records_port: int = 0) -> Site:
     return Site(
         phones=[extension(n, k) for n in range(SCENARIOS) for k in (1, 2, 3)],
-        queues={f"q{n:02}": [extension(n, 1), extension(n, 2)] for n in range(SCENARIOS)},
+        queues={f"q{n:02}": [f"PJSIP/{extension(n, k)}" for k in (1, 2)] for n in range(SCENARIOS)}
+        | {f"f{n:02}": [f"Local/{extension(n, k)}@from-queue/n" for k in (1, 2)] for n in range(SCENARIOS)},
+        voicemail=[extension(n, 1) for n in range(SCENARIOS)],
         dialplan=_DIALPLAN.replace("RING_S", str(RING_S)),
         agi_port=agi_port,
+        records_port=records_port,
     )
 
 
@@ -61,10 +64,16 @@ static=yes
 [globals]
 TRANSFER_CONTEXT=from-internal
 
+[record]                        ; file and CDR column as FreePBX names them
+exten => s,1,Set(CDR(recordingfile)=${ARG1}-${STRFTIME(${EPOCH},,%Y%m%d-%H%M%S)}-${UNIQUEID}.wav)
+ same => n,MixMonitor(${STRFTIME(${EPOCH},,%Y/%m/%d)}/${CDR(recordingfile)},b)
+ same => n,Return()
+
 [from-trunk]
 exten => _[+0-9]!,1,Gosub(b24-in,s,1(${FILTER(0-9+,${EXTEN})}))
  same => n,NoOp(AFTER inbound rc=${B24_RC} state=${B24_STATE} route=${B24_ROUTE})
- same => n,MixMonitor(${STRFTIME(${EPOCH},,%Y/%m/%d)}/in-${B24_DID}-${FILTER(0-9+,${CALLERID(num)})}-${UNIQUEID}.wav,b)
+ same => n,Set(CDR(did)=${B24_DID})
+ same => n,Gosub(record,s,1(in-${B24_DID}-${FILTER(0-9+,${CALLERID(num)})}))
  same => n,GotoIf($["${B24_DID:4:1}"!="5"]?normal)
  same => n,Gosub(b24-responsible,s,1(PJSIP/))
  same => n(normal),Goto(did,${B24_DID},1)
@@ -88,6 +97,21 @@ exten => _74954XX0000,1,Answer()
 exten => _74955XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}2-1${EXTEN:5:2}3))
  same => n,Dial(PJSIP/1${EXTEN:5:2}2&PJSIP/1${EXTEN:5:2}3,RING_S,tTU(b24-answer))
  same => n,Hangup(${HANGUPCAUSE})
+exten => _74956XX0000,1,Answer()
+ same => n,Queue(f${EXTEN:5:2},tT,,,RING_S)
+ same => n,Hangup()
+exten => _74957XX0000,1,Gosub(b24-out,s,1(89160009${EXTEN:5:2}0,))
+ same => n,Dial(PJSIP/89160009${EXTEN:5:2}0@trunk,RING_S,TU(b24-client-answered))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _74958XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}1))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}1,2,tTU(b24-answer))
+ same => n,VoiceMail(1${EXTEN:5:2}1,s)
+ same => n,Hangup()
+
+[from-queue]                    ; FreePBX's members are Local channels that stay to the end
+exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))
+ same => n,Dial(PJSIP/${EXTEN},RING_S,tTU(b24-answer))
+ same => n,Hangup()
 
 [menu]
 exten => s,1,WaitExten(10)
@@ -99,7 +123,18 @@ exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))
  same => n,Hangup(${HANGUPCAUSE})
 exten => _8XXXXXXXXXX,1,Gosub(b24-out,s,1(${EXTEN},${CALLERID(num)}))
  same => n,NoOp(AFTER outbound rc=${B24_RC} state=${B24_STATE})
- same => n,MixMonitor(${STRFTIME(${EPOCH},,%Y/%m/%d)}/out-${EXTEN}-${FILTER(0-9+,${CALLERID(num)})}-${UNIQUEID}.wav,b)
+ same => n,Gosub(record,s,1(out-${EXTEN}-${FILTER(0-9+,${CALLERID(num)})}))
  same => n,Dial(PJSIP/${EXTEN}@trunk,20,TU(b24-client-answered))
  same => n,Hangup(${HANGUPCAUSE})
+exten => _98XXXXXXXXXX,1,Gosub(b24-out,s,1(${EXTEN:1},${CALLERID(num)}))  ; as on FreePBX: nothing on the trunk's leg
+ same => n,Gosub(record,s,1(out-${EXTEN:1}-${FILTER(0-9+,${CALLERID(num)})}))
+ same => n,Dial(PJSIP/${EXTEN:1}@trunk,20,T)
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _08XXXXXXXXXX,1,Gosub(b24-out,s,1(${EXTEN:1},${CALLERID(num)}))
+ same => n,Gosub(record,s,1(out-${EXTEN:1}-${FILTER(0-9+,${CALLERID(num)})}))
+ same => n,Dial(PJSIP/${EXTEN:1}@down,20,TU(b24-client-answered))
+ same => n,GotoIf($["${EXTEN:-4}"="0000"]?end)
+ same => n,Gosub(b24-out,s,1(${EXTEN:1},${CALLERID(num)}))
+ same => n,Dial(PJSIP/${EXTEN:1}@trunk,20,TU(b24-client-answered))
+ same => n(end),Hangup(${HANGUPCAUSE})
 """

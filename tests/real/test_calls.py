@@ -15,12 +15,11 @@ import pytest
 
 from tests.mariadb_server import mariadb
 from tests.real.office import Office, office
-from tests.real.scenarios import ALL, ON_MARIADB, OUTBOUND, Measured
+from tests.real.scenarios import ALL, ON_MARIADB, OUTBOUND, Measured, play
 from tests.real.site import client, extension, user
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(420)]
 
-AT_ONCE = 10
 EVERYTHING = bool(os.environ.get("ITGRIX_BX_TEST_ALL"))
 
 
@@ -40,26 +39,9 @@ class Day:
         return shown
 
 
-async def _play(where: Office, names: list[str]) -> dict[str, Measured]:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(name: str) -> Measured:
-        number, play = ALL[name]
-        async with places:
-            return await play(where, number)
-
-    async with where.people():
-        results = await asyncio.gather(*(one(name) for name in names), return_exceptions=True)
-        failed = {
-            name: result for name, result in zip(names, results, strict=True) if isinstance(result, BaseException)
-        }
-        assert not failed, f"not played: {failed}; {where.asterisk.log} tells why"
-    return {name: result for name, result in zip(names, results, strict=True) if isinstance(result, Measured)}
-
-
 def _day(directory: Path, names: list[str], database: str = "") -> Iterator[Day]:
     with office(directory, database) as where:
-        measured = asyncio.run(_play(where, names))
+        measured = asyncio.run(play(where, {name: ALL[name] for name in names}))
         end = time.monotonic() + 60
         while any(
             c["state"] not in ("complete", "skipped") for c in where.program.json("calls", "list", "--limit", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from queue import SimpleQueue
 
 from itgrix_bx.calls.events import Event, Kind
@@ -187,3 +188,17 @@ def test_upgrading_twice_is_harmless_and_check_is_satisfied(database: Database) 
     head = upgrade(database)[1]
     assert upgrade(database) == (head, head)
     assert check(database) is None
+
+
+def test_what_completes_a_call_is_decided_by_what_the_journal_has_in_that_moment(journal: Journal) -> None:
+    seen: list[list[Kind]] = []
+
+    def missing(known: Sequence[Event]) -> list[Event]:
+        seen.append([event.kind for event in known])
+        return [] if known else [Event("17.5", Kind.INBOUND, 1.0, {"client_number": "+7916"}, "a" * 32)]
+
+    first, second = journal.complete("17.5", missing), journal.complete("17.5", missing)
+    assert first is not None
+    assert (first.new, first.call.client_number) == (True, "+7916")
+    assert second is None
+    assert seen == [[], [Kind.INBOUND]]

@@ -1,0 +1,62 @@
+"""Whose channel it is, by its name: a phone of ours, the telephone network, or Asterisk's own plumbing."""
+
+from __future__ import annotations
+
+import re
+
+from itgrix_bx.calls.directory import Directory
+
+_NAME = re.compile(r"(?P<tech>[A-Za-z0-9]+)/(?P<name>.+)-[0-9a-f]+(?P<half>;[12])?")
+_PLUMBING = frozenset({
+    "Announcer", "AsyncGoto", "Bridge", "CBAnn", "CBRec", "Console", "Local", "Message", "MulticastRTP", "Recorder",
+    "Snoop", "Surrogate", "UnicastRTP",
+})  # fmt: skip
+_BY_NAME = frozenset({"PJSIP", "SIP", "IAX2", "SCCP", "Skinny"})  # DAHDI/4-1 is the fourth line, not extension 4
+_LONGEST_EXTENSION = 5  # of those the portal does not know; trunks are often named by their telephone number
+
+
+class Channels:
+    """Tells phones from trunks: a phone's channel is named after its extension."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def extension(self, channel: str) -> str:
+        """The extension of a phone's channel, "" for any other."""
+        found = _NAME.fullmatch(channel)
+        if found is None or found["tech"] in _PLUMBING:
+            return ""
+        name = found["name"]
+        if self._directory.knows(name):
+            return name
+        return name if found["tech"] in _BY_NAME and is_short(name) else ""
+
+    def is_outside(self, channel: str) -> bool:
+        """Whether the channel leads to the telephone network."""
+        found = _NAME.fullmatch(channel)
+        return found is not None and found["tech"] not in _PLUMBING and not self.extension(channel)
+
+    def is_real(self, channel: str) -> bool:
+        """Whether somebody can call with it: a phone, the network, or the PBX on somebody's behalf."""
+        return channel.startswith("Local/") or bool(self.extension(channel)) or self.is_outside(channel)
+
+    def is_ours(self, number: str) -> bool:
+        """Whether a number is an extension rather than a client's."""
+        return self._directory.knows(number.lstrip("+"))
+
+
+def is_short(number: str) -> bool:
+    """Whether it looks like an extension rather than a telephone number."""
+    return number.isdecimal() and len(number) <= _LONGEST_EXTENSION
+
+
+def other_half(channel: str) -> str:
+    """The other end of a Local channel, "" for any other channel."""
+    if not channel.startswith("Local/") or channel[-2:] not in (";1", ";2"):
+        return ""
+    return channel[:-1] + ("2" if channel.endswith("1") else "1")
+
+
+def local_number(channel: str) -> str:
+    """101 of Local/101@from-queue-00000012;1, "" for any other channel."""
+    return channel.removeprefix("Local/").split("@")[0] if channel.startswith("Local/") else ""

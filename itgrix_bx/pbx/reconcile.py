@@ -1,0 +1,196 @@
+"""What the hooks never told us: the records of one linkedid in, the journal's missing events out. No I/O.
+
+The events are those the hooks would have made, with ids of their own that are the same every time, so telling a
+call twice changes nothing. The rules are those of the records' facts, measured on real calls (docs/catch-up.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agi.channel import extension as clean_extension
+from agi.channel import known, text
+from agi.channel import number as clean_number
+from itgrix_bx.calls.call import IN, OUT, fold
+from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.numbers import e164
+from itgrix_bx.pbx.by_cdr import by_cdr
+from itgrix_bx.pbx.by_cel import by_cel, usable
+from itgrix_bx.pbx.channels import Channels
+from itgrix_bx.pbx.records import Group
+from itgrix_bx.pbx.story import First, Moment, Story, firsts
+
+_FORGOTTEN_S = 6 * 3600.0  # CEL without an end for so long: Asterisk died in the middle of the call
+_SAME_S = 3.0  # a hook's time and the record's whole seconds for one moment differ by less
+_TICK_S = 0.001  # what happened in the same second keeps its order
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What makes records into calls of ours: who has which extension, the numbering plan, the lines."""
+
+    directory: Directory
+    country: str = "RU"
+    anonymous: str = ""
+    lines: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finished call of the records, as the journal's events."""
+
+    call_id: str
+    linkedid: str
+    source: str  # "cel" | "cdr"
+    events: tuple[Event, ...]
+
+    @property
+    def started_at(self) -> float:
+        return self.events[0].at
+
+    @property
+    def ended_at(self) -> float:
+        return self.events[-1].at
+
+
+def calls_of(group: Group, house: House, now: float) -> list[Told]:
+    """The calls of a group that are for the CRM and over; `now` in unix seconds."""
+    channels = Channels(house.directory)
+    stories = (_story(first, group, channels, now) for first in firsts(group, channels))
+    return [told for story in stories if story is not None and (told := _told(story, house)) is not None]
+
+
+def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
+    """What of `told` the journal must get that has `known` of the call.
+
+    Nothing when it knows how the call ended: what the portal has been told, or is about to be, stays as it is. And
+    nothing that would leave the call open.
+    """
+    if not known:
+        return list(told)
+    call = fold(known)
+    if call.over or call.skipped or call.finished or call.finish_doubt is not None:
+        return []
+    new = _untold(told, [event for event in known if event.kind in HOOK_KINDS])
+    return new if fold([*known, *new]).over else []
+
+
+def _untold(told: Sequence[Event], hooks: Sequence[Event]) -> list[Event]:
+    """What no hook has told, in its order with what one has: the records' whole seconds lie before the hooks' times."""
+    new: list[Event] = []
+    reached = 0.0
+    for event in told:
+        same = [hook for hook in hooks if _is_same(event, hook)]
+        reached = max(reached, min((hook.at for hook in same), default=0.0))
+        left = _without(event, same)
+        if left is not None:
+            at = reached + _TICK_S if left.at <= reached <= left.at + _SAME_S else left.at
+            new.append(replace(left, at=at))
+            reached = max(reached, at)
+    return new
+
+
+def _is_same(event: Event, hook: Event) -> bool:
+    """Whether the hook told of what the event does, or of a part of it."""
+    if event.kind is Kind.INBOUND:
+        return hook.kind in (Kind.INBOUND, Kind.ROUTE)
+    if event.kind is not hook.kind:
+        return False
+    if event.kind is Kind.HANGUP:
+        return bool(hook.data.get("own_channel", True) == event.data["own_channel"])
+    if abs(hook.at - event.at) > _SAME_S:
+        return False
+    if event.kind is Kind.RING:
+        return not set(event.data["extensions"]).isdisjoint(hook.data.get("extensions", []))
+    return event.kind is not Kind.ANSWER or hook.data.get("extension", "") == event.data["extension"]
+
+
+def _without(event: Event, same: Sequence[Event]) -> Event | None:
+    """What is left of the event when these hooks have told of it."""
+    if event.kind is not Kind.RING or not same:
+        return None if same else event
+    rang = {extension for hook in same for extension in hook.data.get("extensions", [])}
+    left = [extension for extension in event.data["extensions"] if extension not in rang]
+    return replace(event, data=event.data | {"extensions": left}) if left else None
+
+
+def _story(first: First, group: Group, channels: Channels, now: float) -> Story | None:
+    if usable(first, group):
+        story = by_cel(first, group, channels)
+        if story is not None or now - group.last_at < _FORGOTTEN_S:
+            return story
+    return by_cdr(first, group, channels)
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+def _told(story: Story, house: House) -> Told | None:
+    number = _client_number(story, house)
+    if house.directory.knows(number.lstrip("+")):
+        return None  # one of ours after all, by way of the network
+    events = tuple(_events(story, number, house))
+    return Told(story.call_id, story.linkedid, story.source, events)
+
+
+def _client_number(story: Story, house: House) -> str:
+    number = e164(clean_number(known(story.number)), house.country)
+    return number or (e164(house.anonymous, house.country) if story.first.direction == IN else "")
+
+
+def _events(story: Story, number: str, house: House) -> Iterator[Event]:
+    about: dict[str, Any] = {"source": story.source, "linkedid": story.linkedid[:80]}
+    at, counts = 0.0, dict.fromkeys(Kind, 0)
+    moments = [*_beginning(story, number, house), *story.moments]
+    # An event names one recording; their order is in the names.
+    named = dict(zip(reversed(range(len(moments))), story.recordings, strict=False))
+    for n, moment in enumerate(moments):
+        at = max(moment.at, at + _TICK_S)
+        data = about | _data(moment, story, number, house) | ({"recording": named[n][:1024]} if n in named else {})
+        yield Event(story.call_id, moment.kind, at, data, _event_id(story.call_id, moment.kind, counts[moment.kind]))
+        counts[moment.kind] += 1
+
+
+def _beginning(story: Story, number: str, house: House) -> list[Moment]:
+    if story.first.direction == OUT:
+        return []
+    did = clean_number(story.did)
+    facts = {
+        "own_channel": True,
+        "channel": story.first.channel[:120],
+        "caller": clean_number(known(story.number)),
+        "client_number": number,
+        "client_name": text(known(story.first.row.name)),
+        "did": did,
+        "line": house.lines.get(did, ""),
+    }
+    return [Moment(story.started_at, Kind.INBOUND, facts)]
+
+
+def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, Any]:
+    """A moment's data as the hook's would be, nothing of it longer or stranger than a hook lets pass."""
+    data = dict(moment.data)
+    if moment.kind is Kind.RING:
+        data["extensions"] = [clean_extension(extension) for extension in data["extensions"]]
+    elif moment.kind is Kind.ANSWER:
+        data["extension"] = clean_extension(data["extension"])
+    elif moment.kind is Kind.OUTBOUND:
+        dialled = clean_number(data["number"])
+        outbound = story.first.direction == OUT
+        data |= {
+            "own_channel": outbound,
+            "number": dialled,
+            "client_number": number if outbound else e164(dialled, house.country),
+            "extension": clean_extension(data["extension"]),
+        }
+    elif moment.kind is Kind.HANGUP:
+        data["direction"] = story.first.direction
+    return data
+
+
+def _event_id(call_id: str, kind: Kind, count: int) -> str:
+    return hashlib.sha256(f"records {call_id} {kind.value} {count}".encode()).hexdigest()[:32]
