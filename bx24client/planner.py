@@ -32,14 +32,14 @@ WANTED_WITHIN_S: Final[dict[str, float]] = {
     "caller": 1.5, "card": 2.0, "outcome": 10.0, "recording": 30.0, "background": 60.0,
 }  # fmt: skip
 # A little below the rate: what is not used lets the bucket run empty, for the next rush.
-PACE: Final = 0.75
+PACE: Final = 0.65
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
 _RIDES_S = 0.7  # a card waits this long for a place in a caller's load
 _DEMAND_S = 10.0
-_LATER_ROOM_S = 30.0  # work in one later batch; the portal ends a request after 60 s
-_CARDS_ROOM_S = 1.5  # work in a batch without a caller who can be answered in time; more when cards have piled up
-_MOST_CARDS_ROOM_S = 10.0
+# Seconds of work in a batch without a caller who can be answered in time: so much, or up to the second number when more
+# has piled up (late together rather than one after the other). The portal ends a request after 60 s.
+_ROOM_S: Final = {CALLER: (1.5, 1.5), CARD: (1.5, 10.0), LATER: (30.0, 30.0)}
 _MAX_BYTES = 4 * 1024 * 1024
 _RANK = {lane: rank for rank, lane in enumerate(LANES)}
 
@@ -176,10 +176,10 @@ class Planner:
         load: Load = []
         counts: Counter[str] = Counter()
         work, most, size = 0.0, math.inf, 0
-        cards_room = self._cards_room(waiting)
+        rooms = {kind: self._room_of(kind, waiting) for kind in _ROOM_S}
         for parcel in waiting:
             cost = self._cost(parcel)
-            limit = self._room_for(parcel, cost, cards_room)
+            limit = self._room_for(parcel, cost, rooms)
             if not self._open(parcel, counts):
                 continue
             if not load and (parcel.alone or not self._batches_have_room(cost)):
@@ -197,19 +197,16 @@ class Planner:
             work, most, size = work + cost, min(most, limit), size + parcel.size
         return load
 
-    def _room_for(self, parcel: Parcel, cost: float, cards_room: float) -> float:
+    def _room_for(self, parcel: Parcel, cost: float, rooms: Mapping[str, float]) -> float:
         """Seconds of work that a batch with `parcel` in it may hold."""
-        if parcel.kind == LATER:
-            return _LATER_ROOM_S
-        if parcel.kind == CARD:
-            return cards_room
+        if parcel.kind != CALLER:
+            return rooms[parcel.kind]
         left = parcel.wanted_by - self._clock() - self._overhead()
-        return left if left >= cost else _CARDS_ROOM_S
+        return left if left >= cost else rooms[CALLER]
 
-    def _cards_room(self, waiting: Sequence[Parcel]) -> float:
-        """Cards are late together rather than one after the other."""
-        work = sum(self._cost(p) for p in waiting if p.kind == CARD)
-        return max(_CARDS_ROOM_S, min(work, _MOST_CARDS_ROOM_S))
+    def _room_of(self, kind: str, waiting: Sequence[Parcel]) -> float:
+        usual, most = _ROOM_S[kind]
+        return max(usual, min(most, sum(self._cost(p) for p in waiting if p.kind == kind) / 2))
 
     def _open(self, parcel: Parcel, counts: Counter[str]) -> bool:
         wanted = Counter(map(str.casefold, parcel.methods))
@@ -267,7 +264,7 @@ class Planner:
 
     def _cards_fit(self, waiting: Sequence[Parcel]) -> bool:
         """Whether cards are work that a caller's load can take along at all."""
-        return all(self._cost(p) < _CARDS_ROOM_S / 2 for p in waiting if p.kind == CARD)
+        return all(self._cost(p) < _ROOM_S[CARD][0] / 2 for p in waiting if p.kind == CARD)
 
     def _opens_in(self, waiting: Sequence[Parcel]) -> float:
         closed = [max((self._worktime.opens_in(m) for m in p.methods), default=0.0) for p in waiting]

@@ -89,7 +89,7 @@ class Worker:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         # Enough that a batch finds its commands waiting: a thread that waits for its turn costs next to nothing.
-        self._crews = (_Crew((REGISTER, FINISH), 48), _Crew((ATTACH,), 24))
+        self._crews = (_Crew((REGISTER, FINISH), 128), _Crew((ATTACH,), 128))
         self._probe_at = 0.0
         self._held: set[str] = set()  # calls whose lease could not be given back
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)

@@ -73,7 +73,8 @@ def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
     if not known:
         return list(told)
     call = fold(known)
-    if call.over or call.skipped or call.finished or call.finish_doubt is not None:
+    ended = call.over and not call.end_unseen  # what only its missing channels told may be known better
+    if ended or call.skipped or call.finished or call.finish_doubt is not None:
         return []
     new = _untold(told, [event for event in known if event.kind in HOOK_KINDS])
     return new if fold([*known, *new]).over else []
