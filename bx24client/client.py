@@ -229,11 +229,22 @@ class Bitrix24:
     def _carry(self, load: Load) -> None:
         """Send a load that may leave, and settle its futures whatever happens."""
         try:
-            self._deliver([parcel for parcel in load if _says_it_leaves(parcel)], load)
+            if self._has_a_place(load):
+                self._deliver([parcel for parcel in load if _says_it_leaves(parcel)], load)
         except BaseException as error:  # our own fault: nobody may wait for ever because of it
             for parcel in load:
                 if not parcel.future.done():
                     parcel.future.set_exception(error)
+
+    def _has_a_place(self, load: Load) -> bool:
+        """Whether those who share the bucket let this request go; else it waits again."""
+        level, wait_s = self.budget.claim()
+        if level is not None:
+            with self._gate.lock:
+                self.budget.learn(level)
+        if wait_s > 0:
+            self._gate.wait_again(load)
+        return wait_s <= 0
 
     def _deliver(self, going: Load, load: Load) -> None:
         error: BitrixError | None = None
@@ -339,6 +350,8 @@ class Bitrix24:
         return envelope
 
     def _note(self, method: str, error: BitrixError) -> None:
+        if isinstance(error, RateLimited):
+            self.budget.announce_refusal()
         with self._gate.lock:
             if isinstance(error, RateLimited):
                 self.budget.refused()

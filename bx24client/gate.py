@@ -68,6 +68,12 @@ class Gate:
             self.planner.put_back(parcels)
             self._wake_clerk()
 
+    def wait_again(self, load: Load) -> None:
+        """A load that found no place after all."""
+        with self._changed:
+            self.planner.came_back(load, counted=True)
+        self.put_back(load)
+
     def close(self) -> None:
         """Give up what waits; what is on its way is answered."""
         with self._changed:

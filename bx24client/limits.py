@@ -72,6 +72,18 @@ class Budget:
         """Count one request."""
         self._level = self.level() + 1.0
 
+    def claim(self) -> tuple[float | None, float]:
+        """Ask whoever else drinks from the bucket for the place just taken: (the level they know, seconds to wait; 0.0:
+        it is ours). Called without any lock. A budget of our own has nobody to ask."""
+        return None, 0.0
+
+    def announce_refusal(self) -> None:
+        """Tell them that the portal refused. Called without any lock."""
+
+    def learn(self, level: float) -> None:
+        """Take over the level that all who share the bucket have filled it to."""
+        self._level, self._at = level, self.clock()
+
     def give_back(self) -> None:
         """Undo one `take`: the request never reached the portal."""
         self._level = max(0.0, self.level() - 1.0)

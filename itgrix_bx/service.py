@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from agi.hooks import hooks
 from bx24client import Bitrix24, Budget
@@ -22,9 +23,11 @@ from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.closing import Closer
 from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
+from itgrix_bx.shared_budget import SharedBudget
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
 from itgrix_bx.web.app import WebServer, create_app
+from sql.budgets import Budgets
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
 from sql.marks import Marks
@@ -37,13 +40,23 @@ ALL = frozenset({"agi", "worker", "web"})
 _MIGRATE_AGAIN_S = 5.0
 
 
-def portal_client(settings: Settings) -> Bitrix24:
-    """The client of the configured portal. Raises ConfigError when none is configured."""
+def portal_client(settings: Settings, database: Database | None = None) -> Bitrix24:
+    """The client of the configured portal; a budget that is shared is shared through `database`.
+
+    Raises ConfigError when no portal is configured.
+    """
     webhook = settings.portal.webhook.get_secret_value()
     if not webhook:
         raise ConfigError("[portal] webhook is missing: create one in Bitrix24 and run `itgrix-bx setup`")
-    budget = Budget(settings.portal.requests_per_second, settings.portal.burst)
-    return Bitrix24(webhook, budget=budget)
+    return Bitrix24(webhook, budget=_budget(settings, database))
+
+
+def _budget(settings: Settings, database: Database | None) -> Budget:
+    rate, burst = settings.portal.requests_per_second, settings.portal.burst
+    if database is None or not settings.portal.shared_budget:
+        return Budget(rate, burst)
+    host = urlsplit(settings.portal.webhook.get_secret_value()).hostname or ""
+    return SharedBudget(Budgets(database), host[:80], rate, burst)
 
 
 class Service:
@@ -53,8 +66,8 @@ class Service:
         self._settings = settings
         self._only = only
         self._stopping = threading.Event()
-        self.client = portal_client(settings)
         self.database = Database(settings.database.url.get_secret_value())
+        self.client = portal_client(settings, self.database)
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))

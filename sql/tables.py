@@ -100,3 +100,14 @@ marks = sa.Table(
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )
+
+# Request budgets that several machines behind one address share: the level of the portal's bucket at a moment.
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("level", sa.Double, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
