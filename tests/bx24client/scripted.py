@@ -43,6 +43,7 @@ class ScriptedPortal:
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     certificate: Path | None = None
+    closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))  # one for each it hung up
 
     def __enter__(self) -> ScriptedPortal:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -91,6 +92,7 @@ class ScriptedPortal:
                 if not step(sock):
                     with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)
+                    self.closed.release()
                     return
 
 

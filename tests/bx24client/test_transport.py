@@ -62,6 +62,7 @@ def test_an_empty_body_keeps_the_connection_in_step(portal: ScriptedPortal, clie
 def test_a_kept_connection_that_was_closed_is_replaced(portal: ScriptedPortal, client: Bitrix24) -> None:
     portal.steps = [answers({"result": 1}, stay=False)]
     client.execute(WRITE)
+    assert portal.closed.acquire(timeout=10)
     assert client.execute(WRITE) is True
     assert len(portal.requests) == 2
 
