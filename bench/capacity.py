@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--rates", nargs="+", type=float, default=[20.0, 40.0, 60.0, 120.0, 180.0, 240.0, 300.0])
     many.add_argument("--cold-shares", nargs="+", type=float, default=[1.0], help="sweep for each; in place of --cold")
     many.add_argument("--carried", type=float, default=0.95, help="share that must be carried to count as sustained")
-    many.add_argument("--behind", type=float, default=20.0, help="seconds that delivery may be behind at the end")
+    many.add_argument("--behind", type=float, default=10.0, help="seconds that delivery may be behind at the end")
     limited = _kind(kinds, "operating", operating, ["quick"])
     limited.add_argument("--billing", nargs="+", choices=["off", "method", "batch"], default=["off", "method", "batch"])
     limited.add_argument(

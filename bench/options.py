@@ -34,6 +34,7 @@ def add(parser: argparse.ArgumentParser, latency: list[str]) -> None:
     option("--limit", type=float, default=plain.limit_s, help="seconds a method may work in the window")
     option("--window", type=float, default=plain.window_s, help="seconds")
     option("--deadline", type=float, default=plain.deadline_s, help="[inbound] deadline")
+    option("--caller", type=float, default=plain.caller_s, help="how long a reference client lets its caller wait")
     option("--patience", type=float, default=plain.patience_s, help="longest wait for delivery after the load")
     option("--set", nargs="+", default=[], metavar="SECTION.KEY=VALUE", help="more of the product's configuration")
     option("--seed", type=int, default=plain.seed)
@@ -59,6 +60,7 @@ def conditions(options: argparse.Namespace) -> Conditions:
         limit_s=options.limit,
         window_s=options.window,
         deadline_s=options.deadline,
+        caller_s=options.caller,
         patience_s=options.patience,
         changes=changes(options.set),
     )
@@ -88,11 +90,12 @@ def keep(path: Path | None, under: Conditions, latency: str, score: Score) -> No
     fates = score.fates
     record = {
         "client": under.client, "latency": latency, "cold": under.cold, "billing": under.billing,
-        "offered_per_min": under.per_min, "delivered_per_min": score.per_min, "offered": fates.offered,
-        "delivered": fates.delivered, "carried": fates.carried, "lost": fates.lost, "doubled": fates.doubled,
+        "offered_per_min": under.per_min, "arrived_per_min": fates.offered * 60 / under.seconds,
+        "delivered_per_min": score.per_min, "offered": fates.offered, "delivered": fates.delivered,
+        "carried": fates.carried, "lost": fates.lost, "doubled": fates.doubled,
         "requests_per_call": score.requests_per_call, "p50_s": score.waits.p50, "p95_s": score.waits.p95,
-        "p99_s": score.waits.p99, "cards_p95_s": share_of(fates.cards_s, 0.95), "deadline_s": under.deadline_s,
-        "refused": score.asked.refused,
+        "p99_s": score.waits.p99, "cards_p95_s": share_of(fates.cards_s, 0.95), "refused": score.asked.refused,
+        "memory_mib": score.memory_mib, "peak_mib": score.peak_mib, "cpu_ms": score.cpu_ms,
     }  # fmt: skip
     with path.open("a", encoding="utf-8") as file:
         print(json.dumps(record), file=file)

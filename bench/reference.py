@@ -27,8 +27,6 @@ _CALL = "telephony.externalCall."
 _AT_ONCE = 64
 _REQUEST_S = 90.0
 _PAUSE_STEP_S, _LONGEST_PAUSE_S = 1.0, 10.0
-# What a connector's HTTP client gives a request before the dialplan goes on without an answer.
-CALLER_S = 30.0
 _PASSING = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
 
 Params = Mapping[str, Any]
@@ -45,6 +43,7 @@ class Rest:
         self._webhook = webhook
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rest")
         self._own = threading.local()
+        self._sessions: list[requests.Session] = []
 
     async def ask(self, method: str, params: Params) -> Any:
         """The result of a method. Raises RefusedError."""
@@ -69,6 +68,8 @@ class Rest:
     def close(self) -> None:
         """No more requests; those under way are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for session in self._sessions:
+            session.close()
 
     async def _persist(self, post: Callable[[], requests.Response]) -> Any:
         pause = 0.0
@@ -86,17 +87,20 @@ class Rest:
         if session is None:
             session = self._own.session = requests.Session()
             session.trust_env = False
+            self._sessions.append(session)
         assert isinstance(session, requests.Session)
         return session
 
 
 class Connector(ABC):
-    """What both have in common: steps of a call follow each other, and only the first is waited for."""
+    """What both have in common: steps of a call follow each other, and only the first is waited for, `caller_s` at
+    most: what a connector's HTTP client gives a request before the dialplan goes on without an answer."""
 
-    def __init__(self, webhook: str, office: Office, monitor: Path) -> None:
+    def __init__(self, webhook: str, office: Office, monitor: Path, caller_s: float = 30.0) -> None:
         self.rest = Rest(webhook)
         self._office = office
         self._monitor = monitor
+        self._caller_s = caller_s
         self._work: dict[str, asyncio.Task[None]] = {}
         self._portal_ids: dict[str, str] = {}
         self._routes: dict[str, str] = {}
@@ -105,7 +109,7 @@ class Connector(ABC):
         async def first() -> None:
             self._routes[call.call_id] = await self.begin(call)
 
-        await asyncio.wait({self._then(call, first)}, timeout=CALLER_S)
+        await asyncio.wait({self._then(call, first)}, timeout=self._caller_s)
         call.route = self._routes.get(call.call_id, "")
         call.state = "registered" if call.call_id in self._portal_ids else "deferred"
 

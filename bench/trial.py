@@ -34,7 +34,8 @@ Meanwhile = Callable[[Portal], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a trial is run under. Rates a minute, times in seconds, `cold` from 0 to 1."""
+    """What a trial is run under. Rates a minute, times in seconds, `cold` from 0 to 1; `deadline_s` is the product's,
+    `caller_s` how long a reference client lets its caller wait."""
 
     client: str = PRODUCT
     per_min: float = 60.0
@@ -53,6 +54,7 @@ class Conditions:
     limit_s: float = 480.0
     window_s: float = 600.0
     deadline_s: float = 1.5
+    caller_s: float = 30.0
     patience_s: float = 60.0
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -124,7 +126,8 @@ class Trial:
         self._portal.reset(self._office.seed() | {"settings": conditions.portal_settings})
         with tempfile.TemporaryDirectory(prefix="itgrix-bx-bench-") as directory:
             if conditions.client in REFERENCES:
-                client = REFERENCES[conditions.client](self._portal.webhook, self._office, Path(directory))
+                kind = REFERENCES[conditions.client]
+                client = kind(self._portal.webhook, self._office, Path(directory), conditions.caller_s)
                 return asyncio.run(self._measure(client, Path(directory)))
             with Product(Path(directory), self._portal.webhook, conditions.configuration) as product:
                 return self._of_product(product)
