@@ -21,11 +21,24 @@ lint:
 	@.venv/bin/ruff format --check --quiet . || { echo "run .venv/bin/ruff format ."; exit 1; }
 	@.venv/bin/mypy agi bx24client sql itgrix_bx bench fastagi_server.py
 
+# Every figure, each under the command that gives it; hours at these lengths. A sweep alone, shorter:
+# python -m bench.capacity sweep --seconds 60 --rates 20 60 120 --latency quick
+BENCH_SECONDS = 180
+BENCH_RESULTS = build/bench
+
 bench:
-	@scripts/bootstrap.sh test
+	@scripts/bootstrap.sh bench
+	@mkdir -p $(BENCH_RESULTS)
 	@$(PYTHON) -m bench.agi_engine
 	@$(PYTHON) -m bench.inbound_hook
 	@$(PYTHON) -m bench.ami_events
+	@$(PYTHON) -m bench.requests_per_call --clients product go-like php-like
+	@$(PYTHON) -m bench.waits
+	@$(PYTHON) -m bench.capacity sweep --seconds $(BENCH_SECONDS) --json $(BENCH_RESULTS)/capacity.jsonl
+	@$(PYTHON) -m bench.capacity sweep --seconds $(BENCH_SECONDS) --clients product --cold-shares 0 0.5
+	@$(PYTHON) -m bench.plot $(BENCH_RESULTS)/capacity.jsonl $(BENCH_RESULTS)/capacity.png
+	@$(PYTHON) -m bench.capacity operating --seconds $(BENCH_SECONDS)
+	@$(PYTHON) -m bench.capacity blocked --seconds 60
 
 # 10,000 calls on SQLite and as many on MariaDB while everything fails at random: about half an hour. It may be
 # repeated, and shortened: make chaos SEED=7 CALLS=1000

@@ -1,4 +1,4 @@
-"""A server under measurement in a process of its own, and the processor time it used."""
+"""A server under measurement in a process of its own, and what it used of the machine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,35 @@ class ServerProcess:
         assert self._process.stdout is not None
         self.address = ("127.0.0.1", int(self._process.stdout.readline()))
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def cpu_s(self) -> float:
         """User and system time so far, to 10 ms."""
-        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
+        return cpu_s(self._process.pid)
 
     def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.communicate()
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process so far, to 10 ms."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
+
+
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Resident memory of a process now and at its highest, in MiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    now, peak = (int(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, peak
 
 
 def serve_until_told(port: int) -> None:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv ready: `bootstrap.sh run` for the program alone, `bootstrap.sh test` with what tests need.
+# Makes .venv ready: `bootstrap.sh run` for the program alone, `bootstrap.sh test` with what tests need,
+# `bootstrap.sh bench` with what the benches need.
 # Installs from Debian and PyPI what is missing, and nothing twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +43,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 
 extras=""
 [ "$what" = test ] && extras="[test,lint]"
+[ "$what" = bench ] && extras="[bench]"
 stamp=.venv/.installed-$what
 if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
     [ -x .venv/bin/python ] || python3 -m venv .venv

@@ -101,6 +101,18 @@ def test_the_limit_comes_before_everything_else_and_a_batch_is_one_request(api: 
     assert at(api, "1/wrong/no.such.method")[0] == 503
 
 
+def test_the_bucket_can_be_filled_by_others_for_every_address(api: Any) -> None:
+    api.emulator.clock.freeze()
+    api.settings(rate_per_s=2, rate_burst=50)
+    assert api.ok("profile")
+    assert api.control("bucket", {"level": 50}).status_code == 200
+    assert api.post("profile").status_code == 503
+    assert not api.emulator.portal.requests.admits("192.0.2.1")
+    api.emulator.advance(1)
+    assert [api.post("profile").status_code for _ in range(3)] == [200, 200, 503]
+    assert api.control("bucket", {"level": "full"}).status_code == 400
+
+
 def test_an_ordinary_plan_is_the_default() -> None:
     with PortalEmulator() as emulator, requests.Session() as session:
         emulator.clock.freeze()

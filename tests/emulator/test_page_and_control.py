@@ -78,6 +78,22 @@ def test_the_state_has_what_the_portal_knows(api: Any) -> None:
     assert state == json.loads(json.dumps(api.emulator.dump())) | {"now": state["now"]}
 
 
+def test_requests_are_counted_by_method_and_what_came_of_them(api: Any) -> None:
+    api.finished()
+    api.batch(["profile", "telephony.externalCall.finish?CALL_ID=x&USER_ID=11", "no.such.method"])
+    api.faults({"method": "profile", "kind": "html502", "after_effect": True})
+    api.post("profile")
+    counts = api.session.get(api.emulator.url + "_emulator/counts", timeout=20).json()
+    kinds = {(kind["method"], kind["in_batch"], kind["outcome"]): kind["count"] for kind in counts["requests"]}
+    call = "telephony.externalcall."
+    assert kinds == {
+        (f"{call}register", False, "ok"): 1, (f"{call}finish", False, "ok"): 1, ("batch", False, "ok"): 1,
+        ("profile", True, "ok"): 1, (f"{call}finish", True, "refused"): 1,
+        ("no.such.method", True, "ERROR_METHOD_NOT_FOUND"): 1, ("profile", False, "html502"): 1,
+    }  # fmt: skip
+    assert (counts["http_requests"], counts["batches"], counts["statistics"]) == (4, {"3": 1}, 1)
+
+
 def test_long_parameters_are_shortened_in_the_log(api: Any) -> None:
     api.post("profile", {"FILE_CONTENT": "QUJD" * 100_000})
     assert len(api.state()["requests"][0]["params"]["FILE_CONTENT"]) < 100

@@ -29,6 +29,8 @@ def handle(emulator: PortalEmulator, request: Request) -> Response:
             return Response(200, render(emulator).encode("utf-8", "replace"), "text/html; charset=utf-8", dict(_POLICY))
         if path == "/_emulator/state":
             return _json(emulator.dump())
+        if path == "/_emulator/counts":
+            return _json(emulator.state.counts())
         return _recording(emulator, path.removeprefix("/records/"))
     action = _actions(emulator).get(path)
     if action is None:
@@ -61,7 +63,8 @@ def _actions(emulator: PortalEmulator) -> dict[str, Callable[[Any], None]]:
         "/_emulator/reset": lambda body: emulator.reset(_object(body) if body is not None else None),
         "/_emulator/seed": lambda body: emulator.seed(_object(body)),
         "/_emulator/faults": lambda body: emulator.faults(body),
-        "/_emulator/clock": lambda body: emulator.advance(_seconds(body)),
+        "/_emulator/clock": lambda body: emulator.advance(_number(body, "advance_s")),
+        "/_emulator/bucket": lambda body: emulator.portal.requests.fill(_number(body, "level")),
     }
 
 
@@ -71,11 +74,11 @@ def _object(body: Any) -> dict[str, Any]:
     return body
 
 
-def _seconds(body: Any) -> float:
-    seconds = _object(body).get("advance_s")
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise ValueError("advance_s must be a number of seconds")
-    return float(seconds)
+def _number(body: Any, name: str) -> float:
+    number = _object(body).get(name)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise ValueError(f"{name} must be a number")
+    return float(number)
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -21,6 +21,7 @@ class Entry:
     begin: float
     batch_id: int | None = None
     record: dict[str, Any] | None = field(default=None)
+    kind: tuple[str, bool, str] = ("", False, "")
 
     @property
     def lasted_s(self) -> float:
@@ -65,12 +66,25 @@ class Journal:
             "ms": round(entry.lasted_s * 1000, 2),
             "batch_id": entry.batch_id,
         }
+        kind = (method, method != "batch" and entry.batch_id is not None, fault or _outcome(error))
         with self._store.lock:
+            self._store.tally[kind] += 1
             if entry.record is None:
                 entry.record = record
                 self._store.requests.append(record)
             else:
+                self._store.tally[entry.kind] -= 1
                 entry.record.update(record)
+            entry.kind = kind
+
+    def count_batch(self, length: int) -> None:
+        """A batch of `length` commands was run."""
+        with self._store.lock:
+            self._store.batches[length] += 1
+
+
+def _outcome(error: RestError | None) -> str:
+    return "ok" if error is None else error.code or "refused"
 
 
 def _short(value: Any) -> Any:

@@ -22,6 +22,7 @@ class RequestLimit:
         self._clock = clock
         self._lock = threading.Lock()
         self._levels: dict[str, tuple[float, float]] = {}
+        self._unknown = (0.0, 0.0)
 
     def admits(self, address: str) -> bool:
         """Count a request; False when it has to be refused."""
@@ -29,17 +30,22 @@ class RequestLimit:
             return True
         with self._lock:
             now = self._clock.now()
-            level, at = self._levels.get(address, (0.0, now))
+            level, at = self._levels.get(address, self._unknown)
             level = max(0.0, level - max(0.0, now - at) * self._settings.rate_per_s) + 1
             admitted = level <= self._settings.rate_burst
             # A refused request does not fill the bucket further: it would never open for a client that retries.
             self._levels[address] = (level if admitted else level - 1, now)
             return admitted
 
-    def clear(self) -> None:
-        """Empty every bucket."""
+    def fill(self, level: float) -> None:
+        """Every bucket stands at `level` now, those of addresses not seen yet too: others have drunk from it."""
         with self._lock:
             self._levels.clear()
+            self._unknown = (level, self._clock.now())
+
+    def clear(self) -> None:
+        """Empty every bucket."""
+        self.fill(0.0)
 
 
 @dataclass

@@ -124,6 +124,7 @@ class Portal:
         command = partial(self._command, caller, base_url, entry.batch_id)
         result = batch.run(params, command, doc_codes=self.store.settings.doc_error_codes)
         self.journal.end(entry, "batch", params)
+        self.journal.count_batch(len(batch.commands(params)))
         if billed_whole:
             self.operating.bill(caller.secret, "batch", time.perf_counter() - begin)
         return result, self.operating.report(caller.secret, "batch")

@@ -168,6 +168,7 @@ def _keep(store: Store, row: dict[str, Any], name: str, content: bytes, *, repla
             "sha256": hashlib.sha256(content).hexdigest(),
             "type": sniff(content),
             "deleted": False,
+            "at": store.clock.now(),
         }
     )
     store.keep_content(number, content)

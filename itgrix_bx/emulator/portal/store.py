@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -108,6 +108,9 @@ class Store:
         self.cards: deque[dict[str, Any]] = deque(maxlen=KEPT_CARDS)
         self.open_cards: dict[tuple[str, int], float] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
+        # (method, inside a batch, what came of it) and the lengths of batches: for ever, unlike `requests`.
+        self.tally: Counter[tuple[str, bool, str]] = Counter()
+        self.batches: Counter[int] = Counter()
         self.http_requests = 0
         self.refused_requests = 0
         self._by_phone: dict[str, list[Client]] = {}
@@ -196,6 +199,24 @@ class Store:
             self.open_cards[call_id, user_id] = now
         else:
             self.open_cards.pop((call_id, user_id), None)
+
+    def counts(self) -> dict[str, Any]:
+        """How much there is of everything, as JSON values: little enough to be asked for every second."""
+        with self.lock:
+            return {
+                "http_requests": self.http_requests,
+                "refused_requests": self.refused_requests,
+                "requests": [
+                    {"method": method, "in_batch": in_batch, "outcome": outcome, "count": count}
+                    for (method, in_batch, outcome), count in self.tally.items()
+                    if count
+                ],
+                "batches": {str(length): count for length, count in self.batches.items()},
+                "calls": len(self.calls),
+                "statistics": len(self.statistics),
+                "files": len(self.files),
+                "now": self.clock.now(),
+            }
 
     def dump(self) -> dict[str, Any]:
         """The whole state as JSON values, taken at one moment."""
