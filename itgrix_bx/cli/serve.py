@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import signal
 import sys
@@ -12,6 +14,8 @@ import click
 from itgrix_bx.cli.common import Context, Problem
 from itgrix_bx.config import ConfigError
 from itgrix_bx.systemd import notify
+
+_M_ARENA_MAX = -8  # malloc.h
 
 
 @click.command()
@@ -25,6 +29,7 @@ from itgrix_bx.systemd import notify
 def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
     """Run the service until SIGTERM; SIGHUP reads the settings again."""
     _log_to_stderr(log_level)
+    _share_heaps()
     from itgrix_bx.service import ALL, Service
 
     stop = threading.Event()
@@ -45,6 +50,12 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
         notify("WATCHDOG=1")
     notify("STOPPING=1")
     service.stop()
+
+
+def _share_heaps() -> None:
+    """Our threads mostly wait; glibc would give each a heap of its own, and a third more memory to the program."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _reload(context: Context, service: object) -> None:
