@@ -36,6 +36,11 @@ class Logbook:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="spool", daemon=True)
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the database knows all that is known here."""
+        return self.away_since is None and not self._unsaved and not self.spool.size()
+
     def start(self) -> None:
         """Look after the spool until stopped."""
         self._thread.start()
@@ -105,7 +110,7 @@ class Logbook:
 
     def recover(self) -> None:
         """Try the database again and replay what waits; quiet while it is still away."""
-        if self.away_since is None and not self._unsaved and not self.spool.size():
+        if self.caught_up:
             return
         try:
             count = self.spool.replay(self._store) + self._store_unsaved()

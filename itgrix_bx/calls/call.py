@@ -85,6 +85,7 @@ class Call:
     hangup: dict[str, str] = field(default_factory=dict)  # variables of the channel that ended the call
     first_leg_gone: bool = False
     end_unseen: str = ""  # who missed the call's channels, where no hook told its end: "ami"
+    told_in_part: bool = False  # another server, or this one before it was started again, may know more
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
     created: set[tuple[str, int]] = field(default_factory=set)  # what its registration made in the CRM: (type, id)
@@ -160,6 +161,7 @@ def fold(events: Iterable[Event]) -> Call:
     hooks = _heard(ordered)
     call.heard_at = hooks[-1].at if hooks else call.started_at
     _identify(call, hooks)
+    call.told_in_part = _is_told_in_part(hooks)
     hangups = [e for e in hooks if e.kind is Kind.HANGUP]
     _build_legs(call, hooks)
     _complete_from_hangup(call, hangups)
@@ -216,6 +218,11 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
     starts = [e.data["channel_start"] for e in hooks if e.data.get("own_channel") and e.data.get("channel_start")]
     if starts and not any(e.kind in (Kind.INBOUND, Kind.OUTBOUND) for e in hooks):
         call.started_at = min(starts)
+
+
+def _is_told_in_part(hooks: Sequence[Event]) -> bool:
+    opened = any(e.kind in (Kind.INBOUND, Kind.ROUTE, Kind.OUTBOUND) for e in hooks)
+    return not opened or len({e.teller for e in hooks}) > 1
 
 
 def _direction(hooks: Sequence[Event]) -> str:

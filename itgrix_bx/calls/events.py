@@ -56,3 +56,8 @@ class Event:
     at: float
     data: dict[str, Any] = field(default_factory=dict)
     event_id: str = field(default_factory=lambda: f"{_PROCESS}{next(_count):012x}")
+
+    @property
+    def teller(self) -> str:
+        """The process that learnt it first."""
+        return self.event_id[: len(_PROCESS)]

@@ -7,6 +7,7 @@ import random
 from itgrix_bx.calls.call import OUT, Call, Doubt
 
 IN_FLIGHT_S = 75.0  # a request nobody saw the end of is left alone this long (the cloud ends one after 60 s)
+OTHERS_S = 10.0  # within this time a server that was started again tells what it has in its spool
 SECOND_LEG_S = 2.0  # an outbound call's other leg reports within this time, with the recording's name
 _SLOWEST_S = 600.0
 
@@ -34,7 +35,7 @@ def due(call: Call) -> tuple[str, float] | None:
 
 
 def _register_at(call: Call) -> float:
-    at = call.retry_at or call.ended_at or call.started_at
+    at = call.retry_at or (_told_at(call) if call.over else call.started_at)
     # The portal looks for a double without a lock: a second register beside a running one makes a second call.
     return at if call.register_doubt is None else max(at, settled_at(call.register_doubt))
 
@@ -43,7 +44,12 @@ def _finish_at(call: Call) -> float:
     if call.finish_doubt is not None:  # the statistics may be asked while the first request may still run
         return call.retry_at or settled_at(call.finish_doubt)
     second_leg = SECOND_LEG_S if call.direction == OUT and not call.first_leg_gone else 0.0
-    return call.retry_at or (call.ended_at or 0.0) + second_leg
+    return call.retry_at or _told_at(call) + second_leg
+
+
+def _told_at(call: Call) -> float:
+    """When all that is known of a call that is over has been told."""
+    return (call.ended_at or 0.0) + (OTHERS_S if call.told_in_part else 0.0)
 
 
 def _attach_at(call: Call) -> float:

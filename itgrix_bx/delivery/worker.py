@@ -145,7 +145,8 @@ class Worker:
             self._held.discard(call_id)
 
     def _take_due(self, crew: _Crew) -> None:
-        if self._logbook.away_since is not None or not self._employees.known:
+        # What waits in the spool may be about the very calls that are due.
+        if not self._logbook.caught_up or not self._employees.known:
             return
         while not self._stopping.is_set() and (room := self._room(crew)):
             oldest = crew.for_backlog(room)

@@ -1,6 +1,9 @@
-"""What is done when nobody knows what became of a request: wait while it may still run, then ask, then go on."""
+"""What is done when nobody knows what became of a request (wait while it may still run, then ask, then go on), or
+whether all of a call has been told."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 
@@ -92,3 +95,30 @@ def test_what_came_of_an_earlier_request_says_nothing_of_the_one_that_runs(story
     call = story.call()
     assert call.finish_doubt is not None
     assert schedule.settled_at(call.finish_doubt) == START + 400 + IN_FLIGHT_S
+
+
+# --- a call that was told in part ----------------------------------------------------------------
+
+
+def told_by_another(story: Story) -> None:
+    """What follows was learnt by another process than what came before."""
+    story.events[:] = [dataclasses.replace(event, event_id=f"another{event.event_id[7:]}") for event in story.events]
+
+
+def test_a_call_one_server_heard_all_of_is_delivered_at_once(story: Story) -> None:
+    story.inbound().ring(1, "101").hangup(10, DIALSTATUS="NOANSWER")
+    assert due(story.call()) == (REGISTER, START + 10)
+    story.tell(11, Kind.REGISTERED, portal_call_id="c")
+    assert due(story.call()) == (FINISH, START + 10)
+
+
+def test_a_call_whose_server_was_started_again_waits_for_what_may_be_in_its_spool(story: Story) -> None:
+    story.inbound().ring(1, "101").tell(1, Kind.REGISTERED, portal_call_id="c")
+    told_by_another(story)
+    story.hangup(10, DIALSTATUS="NOANSWER")
+    assert due(story.call()) == (FINISH, START + 10 + schedule.OTHERS_S)
+
+
+def test_a_call_whose_beginning_nobody_told_waits_for_the_server_that_may_know_it(story: Story) -> None:
+    story.hangup(10, DIALSTATUS="NOANSWER")
+    assert due(story.call()) == (REGISTER, START + 10 + schedule.OTHERS_S)

@@ -102,8 +102,10 @@ _NAMES = {"CONNECTED": "CONNECTEDLINE(num)", "START": "CDR(start,u)", "LASTAPP":
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The double does nothing for longer than a second, so a doubt need not wait for the cloud's sixty."""
+    """The double does nothing for longer than a second, so a doubt need not wait for the cloud's sixty; and there is
+    no other server to wait for."""
     monkeypatch.setattr(schedule, "IN_FLIGHT_S", 2.0)
+    monkeypatch.setattr(schedule, "OTHERS_S", 0.2)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 from itgrix_bx.delivery import finishing, registering, schedule, trouble
+from itgrix_bx.spool import Spool
 from sql import tables
 from sql.database import DatabaseAwayError
 from tests.service.conftest import CLIENT, DID, Office, eventually
@@ -190,6 +191,19 @@ def test_a_database_that_goes_in_the_middle_of_a_step_does_not_hold_the_call_for
     office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101", MIXMONITOR_FILENAME="in-1.wav")
     arrives_once(office)
     assert len(office.known()["files"]) == 1
+
+
+def test_a_call_is_not_finished_while_a_part_of_it_waits_in_the_spool(office: Office) -> None:
+    """Another process on this machine found the database away and was killed."""
+    office.hook("inbound", ID, DID)
+    for extension in ("101", "102"):
+        office.hook("ring", ID, extension)
+        if extension == "101":
+            office.hook("answer", ID, extension)
+    answer = Event(ID, Kind.ANSWER, time.time(), {"own_channel": True, "extension": "102"})
+    Spool(office.settings.journal.directory).append([answer])
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="102")
+    assert arrives_once(office)["PORTAL_USER_ID"] == "12"
 
 
 def test_an_expired_webhook_fails_no_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
