@@ -8,7 +8,7 @@ import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random, sample
+from random import Random
 
 from itgrix_bx.emulator.asterisk import AgiCall
 
@@ -37,6 +37,10 @@ class Truth:
     untold: set[str] = field(default_factory=set)
 
     @property
+    def is_even(self) -> bool:
+        return int(self.call_id[-1]) % 2 == 0
+
+    @property
     def end_told(self) -> bool:
         """A hangup alone is enough for a correct call."""
         return "hangup" in self.told
@@ -46,7 +50,8 @@ class Player:
     """Plays one call at a time in its thread; the shape of a call comes from its number and the seed."""
 
     def __init__(self, servers: Sequence[tuple[str, int]], monitor: Path, seed: int, *, recorded: float = 0.8) -> None:
-        """`servers` as an SRV record of hagi:// would name them; `recorded`: the share of answered calls."""
+        """`servers`: a call's hooks go to one, and to the other while that one is down. `recorded`: the share of
+        answered calls."""
         self._servers = servers
         self._monitor = monitor
         self._seed = seed
@@ -166,17 +171,21 @@ class Player:
             "CDR(start,u)": str(int(truth.started_at)),
         }
         at = time.time()
-        answer = self._ask(name, [truth.call_id, argument, *more], around, named | (variables or {}))
+        servers = self._servers if truth.is_even else self._servers[::-1]
+        answer = _ask(servers, name, [truth.call_id, argument, *more], around, named | (variables or {}))
         (truth.told if answer.get("B24_RC") == "ok" else truth.untold).add(name)
         return at
 
-    def _ask(self, name: str, args: list[str], around: dict[str, str], named: dict[str, str]) -> dict[str, str]:
-        """The variables that were set; another server is tried only where the first refuses to be connected."""
-        for server in sample(self._servers, len(self._servers)):
-            try:
-                return AgiCall(server, name, args, env=around, variables=named, timeout_s=_HOOK_S).run()
-            except ConnectionRefusedError:
-                continue
-            except OSError:
-                break
-        return {}
+
+def _ask(
+    servers: Sequence[tuple[str, int]], name: str, args: list[str], around: dict[str, str], named: dict[str, str]
+) -> dict[str, str]:
+    """The variables that were set; the next server is tried only where one refuses to be connected."""
+    for server in servers:
+        try:
+            return AgiCall(server, name, args, env=around, variables=named, timeout_s=_HOOK_S).run()
+        except ConnectionRefusedError:
+            continue
+        except OSError:
+            break
+    return {}

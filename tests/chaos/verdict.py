@@ -26,7 +26,6 @@ class Verdict:
     rows: int = 0
     activities: int = 0
     records: int = 0
-    replaced: int = 0
     orphans: int = 0
     bad: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -38,7 +37,6 @@ class Verdict:
             ("statistics rows", self.rows),
             ("activities", self.activities),
             ("records, right by sha256", self.records),
-            ("records sent twice (the portal keeps the last)", self.replaced),
             ("open calls left in the portal (harmless: purged by it)", self.orphans),
         ]
         return facts + [(kind, len(self.bad.get(kind, []))) for kind in KINDS]
@@ -96,12 +94,10 @@ def _compare_activity(verdict: Verdict, truth: Truth, row: dict[str, Any], porta
 
 def _compare_record(verdict: Verdict, truth: Truth, row: dict[str, Any], portal: _Portal) -> None:
     files = portal.files.get(row["CALL_ID"], [])
-    kept = [file for file in files if not file["deleted"]]
-    verdict.replaced += len(files) > len(kept)
-    if len(kept) > 1 or (kept and not truth.sha256):
-        verdict.bad["record doubled"].append(f"{truth.call_id}: {[file['name'] for file in kept]}")
-    elif truth.sha256 and [(file["sha256"], file["id"]) for file in kept] != [(truth.sha256, row["RECORD_FILE_ID"])]:
-        verdict.bad["record lost"].append(f"{truth.call_id} {truth.kind}: {row['RECORD_FILE_ID']}, {kept}")
+    if len(files) > 1 or (files and not truth.sha256):
+        verdict.bad["record doubled"].append(f"{truth.call_id}: {[file['name'] for file in files]}")
+    elif truth.sha256 and [(file["sha256"], file["id"]) for file in files] != [(truth.sha256, row["RECORD_FILE_ID"])]:
+        verdict.bad["record lost"].append(f"{truth.call_id} {truth.kind}: {row['RECORD_FILE_ID']}, {files}")
     else:
         verdict.records += bool(truth.sha256)
 
