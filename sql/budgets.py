@@ -41,7 +41,8 @@ class Budgets:
         if row is None:
             connection.execute(sa.insert(budgets).values(name=name, level=0.0, at=now))
             return 0.0
-        return max(0.0, float(row.level) - max(0.0, now - row.at) * rate)
+        drained = max(0.0, now - float(row.at)) * rate
+        return max(0.0, float(row.level) - drained)
 
     def _set(self, connection: Connection, name: str, level: float, now: float) -> None:
         connection.execute(sa.update(budgets).where(budgets.c.name == name).values(level=level, at=now))
