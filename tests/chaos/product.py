@@ -27,6 +27,8 @@ HOUR_S = 2 * WINDOW_S
 
 schedule.IN_FLIGHT_S = CAP_S + 2.5
 schedule._SLOWEST_S = 4.0
+# A killed process may be slow to come back on a machine that plays the whole storm.
+schedule.OTHERS_S = 25.0
 trouble._FOR_ALL_AGAIN_S = 3.0
 registering._FOUND_AGAIN_S = WINDOW_S - 3.0
 registering._REQUEST_S = finishing._REQUEST_S = attach._REQUEST_S = CAP_S + 0.5
