@@ -159,10 +159,12 @@ class Bitrix24:
         chain: bool = False,
         errand: Callable[[float], Any] | None = None,
         on_leaving: Callable[[], object] | None = None,
+        behind: Parcel | None = None,
     ) -> Parcel:
         """Commands to be handed to submit(). Raises ValueError for what the portal would misunderstand.
 
-        `wanted_in_s`: the seconds within which the answer is of use, by default the lane's.
+        `wanted_in_s`: the seconds within which the answer is of use, by default the lane's. `behind`: a parcel it
+        must not overtake.
         """
         if lane not in LANES:
             raise ValueError(f"no such lane: {lane!r}; there are {', '.join(LANES)}")
@@ -171,7 +173,9 @@ class Bitrix24:
         now = self.budget.clock()
         wanted = WANTED_WITHIN_S[lane] if wanted_in_s is None else wanted_in_s
         ends = now + (self.timeouts.total if timeout_s is None else timeout_s)
-        return Parcel(commands, lane, now + wanted, ends, chain=chain, errand=errand, on_leaving=on_leaving)
+        return Parcel(
+            commands, lane, now + wanted, ends, chain=chain, errand=errand, on_leaving=on_leaving, behind=behind
+        )
 
     def submit(self, *parcels: Parcel) -> None:
         """Let parcels leave when it is their turn, without waiting: `parcel.future` gets a BatchResult, or the
@@ -259,6 +263,7 @@ class Bitrix24:
             self._unanswered(going, error)
         for parcel, result in zip(going, results, strict=False):
             parcel.future.set_result(result)
+        self._gate.look_again()
 
     def _send(self, going: Load) -> list[BatchResult]:
         """One request for all of them. Raises BitrixError when it failed as a whole."""

@@ -68,6 +68,12 @@ class Gate:
             self.planner.put_back(parcels)
             self._wake_clerk()
 
+    def look_again(self) -> None:
+        """Something came back: what stood behind it may leave."""
+        with self._changed:
+            if len(self.planner):
+                self._wake_clerk()
+
     def wait_again(self, load: Load) -> None:
         """A load that found no place after all."""
         with self._changed:

@@ -31,10 +31,12 @@ LIVE: Final = frozenset({CALLER, CARD})
 WANTED_WITHIN_S: Final[dict[str, float]] = {
     "caller": 1.5, "card": 2.0, "outcome": 10.0, "recording": 30.0, "background": 60.0,
 }  # fmt: skip
-# A little below the rate: what is not used lets the bucket run empty, for the next rush.
-PACE: Final = 0.65
+# Of the rate, for what can wait: callers and cards that would be late leave earlier, and what is not used lets the bucket
+# run empty, for the next rush.
+PACE: Final = 0.5
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
+_PARTED_S = 1.36  # who has this long to be answered is not parted from what stands behind it
 _RIDES_S = 0.7  # a card waits this long for a place in a caller's load
 _DEMAND_S = 10.0
 # Seconds of work in a batch without a caller who can be answered in time: so much, or up to the second number when more
@@ -51,7 +53,8 @@ class Parcel:
     `wanted_by`: an answer after this is of less use. `ends_by`: not sent after this, and given up then.
     `chain`: they stop at the first that fails and may refer to each other; such a parcel travels alone,
     as does one with an `errand`, a request that is no command. `on_leaving` is called just before the
-    parcel leaves; when it raises, the parcel stays and its future gets that exception.
+    parcel leaves; when it raises, the parcel stays and its future gets that exception. `behind` another
+    parcel it never overtakes: it leaves in the same load after it, or when that one has been answered.
     """
 
     commands: Mapping[str, Command[Any]]
@@ -61,6 +64,7 @@ class Parcel:
     chain: bool = False
     errand: Callable[[float], Any] | None = None  # gets the seconds it may take
     on_leaving: Callable[[], object] | None = None
+    behind: Parcel | None = None
     future: Future[BatchResult] = field(default_factory=Future)
     since: float = 0.0
     number: int = 0
@@ -167,9 +171,10 @@ class Planner:
 
     def _in_order(self, kind: str) -> list[Parcel]:
         """Who may be in a load of this kind, the first for it first; none where there is nothing of its own."""
-        mine = [p for p in self._waiting if p.kind == kind]
+        free = [p for p in self._waiting if p.behind is None or p.behind.future.done() or p.behind in self._waiting]
+        mine = [p for p in free if p.kind == kind]
         if kind == CALLER and mine:
-            mine += [p for p in self._waiting if p.kind == CARD]
+            mine += [p for p in free if p.kind == CARD]
         return sorted(mine, key=lambda p: (_RANK[p.lane] if kind != LATER else 0, p.wanted_by, p.number))
 
     def _load(self, waiting: Sequence[Parcel]) -> Load:
@@ -180,7 +185,7 @@ class Planner:
         for parcel in waiting:
             cost = self._cost(parcel)
             limit = self._room_for(parcel, cost, rooms)
-            if not self._open(parcel, counts):
+            if not self._open(parcel, counts) or _overtakes(parcel, load):
                 continue
             if not load and (parcel.alone or not self._batches_have_room(cost)):
                 return [parcel]
@@ -195,7 +200,14 @@ class Planner:
             load.append(parcel)
             counts.update(map(str.casefold, parcel.methods))
             work, most, size = work + cost, min(most, limit), size + parcel.size
-        return load
+        return self._whole(load, waiting)
+
+    def _whole(self, load: Load, waiting: Sequence[Parcel]) -> Load:
+        """A load without those who can wait for the next and would be parted from what stands behind them: that would
+        come two loads later."""
+        parted = {p.behind for p in waiting if p.behind in load and p not in load}
+        later = self._clock() + self._overhead() + _PARTED_S
+        return load[:1] + [p for p in load[1:] if p not in parted or p.wanted_by < later]
 
     def _room_for(self, parcel: Parcel, cost: float, rooms: Mapping[str, float]) -> float:
         """Seconds of work that a batch with `parcel` in it may hold."""
@@ -275,3 +287,7 @@ class Planner:
         self._left_at[kind] = self._clock()
         self._budget.take()
         self._worktime.left(method for parcel in load for method in parcel.methods)
+
+
+def _overtakes(parcel: Parcel, load: Load) -> bool:
+    return parcel.behind is not None and parcel.behind not in load and not parcel.behind.future.done()

@@ -120,8 +120,10 @@ class Reception:
         elif self._both_fit() and self._portal.plenty:
             self._portal.submit(self._chain(call, answer, until, lane))
         else:
-            registering = self._register_parcel(call, SimpleQueue(), until + _CARD_WITHIN_S, "card")
-            self._portal.submit(self._search_parcel(call, answer, until, lane), registering)
+            searching = self._search_parcel(call, answer, until, lane)
+            # A lead the registration makes must not be found as if it had been there before.
+            registering = self._register_parcel(call, SimpleQueue(), until + _CARD_WITHIN_S, "card", behind=searching)
+            self._portal.submit(searching, registering)
 
     def _chain(self, call: Call, answer: _Answer, until: float, lane: str) -> Parcel:
         """Search, register, and the card for the responsible that is found, in one request.
@@ -148,9 +150,13 @@ class Reception:
             call, commands, until, lane, lambda future: self._found(call, answer, until, future), timeout_s=timeout_s
         )
 
-    def _register_parcel(self, call: Call, answer: _Answer, until: float, lane: str) -> Parcel:
+    def _register_parcel(
+        self, call: Call, answer: _Answer, until: float, lane: str, behind: Parcel | None = None
+    ) -> Parcel:
         commands = {"register": telephony.register(call.register_params or {})}
-        return self._parcel(call, commands, until, lane, lambda future: self._registered(call, answer, future))
+        return self._parcel(
+            call, commands, until, lane, lambda future: self._registered(call, answer, future), behind=behind
+        )
 
     def _parcel(
         self,
@@ -162,6 +168,7 @@ class Reception:
         *,
         timeout_s: float = _REQUEST_S,
         chain: bool = False,
+        behind: Parcel | None = None,
     ) -> Parcel:
         leaves_by = time.monotonic() + _LEAVES_WITHIN_S
 
@@ -176,6 +183,7 @@ class Reception:
             timeout_s=timeout_s,
             chain=chain,
             on_leaving=still_in_time,
+            behind=behind,
         )
         parcel.future.add_done_callback(self._safely(call, done))
         return parcel
