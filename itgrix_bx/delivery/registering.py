@@ -42,7 +42,9 @@ class Register:
             found = self._search(call)
         except BitrixError as error:  # a question failed
             return [_failed(call, error)]
-        return found + self._send(call, params, begin)
+        told = self._send(call, params, begin)
+        # Who was found beside a register that failed may have been made by it: then the search is repeated.
+        return [*found, *told] if told[0].kind is Kind.REGISTERED else told
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
         """Once the portal does not find an open call again, only a finished one can be asked for."""

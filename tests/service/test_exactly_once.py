@@ -19,7 +19,7 @@ from itgrix_bx.delivery import finishing, registering, schedule, trouble
 from itgrix_bx.spool import Spool
 from sql import tables
 from sql.database import DatabaseAwayError
-from tests.service.conftest import CLIENT, DID, Office, eventually
+from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
 
 ID = "1700000000.1"
 STATISTICS = "voximplant.statistic.get"
@@ -104,6 +104,22 @@ def test_a_register_whose_answer_was_lost_is_found_again_inside_the_window(offic
     arrives_once(office)
     assert office.call(ID).register_tries == 2
     assert office.known()["calls"] == []
+
+
+def test_a_lead_made_by_a_register_nobody_heard_of_is_not_taken_for_the_client(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two answers are lost while the portal finds the call again; when the third comes it does not any more."""
+    monkeypatch.setattr(registering, "_is_found_again", lambda call: call.register_tries < 2)
+    office.portal.faults([{"method": REGISTER, "kind": "empty", "after_effect": True, "times": 2}])
+    office.hook("inbound", ID, DID, caller=STRANGER)
+    office.hook("ring", ID, "101", caller=STRANGER)
+    office.hook("hangup", ID, "in", caller=STRANGER, DIALSTATUS="NOANSWER")
+    eventually(lambda: office.call(ID).register_tries == 2)
+    with office.portal.state.lock:  # the portal's half hour is over
+        for call in list(office.portal.state.calls.values()):
+            office.portal.state.drop_call(call)
+    assert arrives_once(office)["PORTAL_USER_ID"] == "11"
 
 
 def test_outside_the_window_the_statistics_are_asked_by_our_own_id(
