@@ -26,6 +26,7 @@ WINDOW_S = 16.0  # in which the portal finds a registered call again: 30 minutes
 HOUR_S = 2 * WINDOW_S
 
 schedule.IN_FLIGHT_S = CAP_S + 2.5
+schedule.OTHERS_S = 6.0
 schedule._SLOWEST_S = 4.0
 # A killed process may be slow to come back on a machine that plays the whole storm.
 schedule.OTHERS_S = 25.0

@@ -24,7 +24,7 @@ log = logging.getLogger("chaos")
 
 _CALL = "telephony.externalCall."
 _ATTACH = f"{_CALL}attachRecord"
-_METHODS = (f"{_CALL}register", f"{_CALL}finish", _ATTACH, "voximplant.statistic.get", "*")
+_METHODS = (f"{_CALL}register", f"{_CALL}finish", _ATTACH, "*", "*")
 _BORIS = {"id": 12, "name": "Борис Петров", "extension": "102"}
 
 
@@ -140,7 +140,7 @@ class Storm:
     def start(self) -> None:
         # (name, what happens, seconds to the first time, seconds between)
         jobs: list[tuple[str, Callable[[Random], None], tuple[float, float], tuple[float, float]]] = [
-            ("fault", self._fault, (0.0, 0.1), (0.05, 0.4)),
+            ("fault", self._fault, (0.0, 0.1), (0.2, 0.8)),
             ("absence", self._away_for_a_moment, (4.0, 8.0), (15.0, 30.0)),
             ("hour", self._away_for_an_hour, (12.0, 20.0), (90.0, 180.0)),
             ("webhook", self._expire, (5.0, 10.0), (20.0, 40.0)),
