@@ -31,8 +31,8 @@ LIVE: Final = frozenset({CALLER, CARD})
 WANTED_WITHIN_S: Final[dict[str, float]] = {
     "caller": 1.5, "card": 2.0, "outcome": 10.0, "recording": 30.0, "background": 60.0,
 }  # fmt: skip
-# Of the rate, for what can wait: callers and cards that would be late leave earlier, and what is not used lets the bucket
-# run empty, for the next rush.
+# Of the rate, for what can wait: callers and cards that would be late leave earlier, and what is not used lets the
+# bucket run empty, for the next rush.
 PACE: Final = 0.5
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
