@@ -1,8 +1,10 @@
 # make demo     three calls through the program, on any Debian 12 machine
+# make bench    speed; ROWS=200000 for a shorter look at how it grows
 # make test     every real part installed and started, all tests (CI runs this)
 .PHONY: demo test test-all bench chaos lint lab clean
 
 PYTHON = .venv/bin/python
+ROWS = 5000000
 
 demo:
 	@scripts/bootstrap.sh run
@@ -39,6 +41,7 @@ bench:
 	@$(PYTHON) -m bench.plot $(BENCH_RESULTS)/capacity.jsonl $(BENCH_RESULTS)/capacity.png
 	@$(PYTHON) -m bench.capacity operating --seconds $(BENCH_SECONDS)
 	@$(PYTHON) -m bench.capacity blocked --seconds 60
+	@$(PYTHON) -m bench.growth --rows $(ROWS)
 
 # 10,000 calls on SQLite and as many on MariaDB while everything fails at random: about half an hour. It may be
 # repeated, and shortened: make chaos SEED=7 CALLS=1000

@@ -1,4 +1,7 @@
-"""The whole program on SQLite against the portal's address given: `python -m bench.hook_server WEBHOOK DIRECTORY`."""
+"""The whole program against the portal's address given: `python -m bench.hook_server WEBHOOK DIRECTORY [DATABASE_URL]`.
+
+Without a URL the journal is on SQLite in the directory.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from itgrix_bx.service import Service
 def main() -> None:
     """Serve on a free port, with delivery and web as in life."""
     webhook, directory = sys.argv[1:3]
+    url = sys.argv[3] if len(sys.argv) > 3 else f"sqlite:///{directory}/journal.db"
     tables = {
         # The request limit is not what is measured here; the next issue's bench measures it.
         "portal": {"webhook": webhook, "requests_per_second": 100.0, "burst": 1000},
-        "database": {"url": f"sqlite:///{directory}/journal.db"},
+        "database": {"url": url},
         "journal": {"directory": directory},
         "fastagi": {"listen": "127.0.0.1:0"},
         "web": {"listen": "127.0.0.1:0"},

@@ -34,14 +34,15 @@ What it takes care of
 - *Errors.* One tree (errors.py) decided by code, never by HTTP status: `retryable`, `retry_after_s`,
   `maybe_done`, and a sentence for the administrator.
 - *A renamed portal* is followed without losing the body, and never to plain http.
-- *Secrets* appear in no repr, exception or log record; urllib3's debug log is masked as well.
+- *Secrets* appear in no repr, exception or log record; urllib3's debug log is masked as well. `mask(text)` hides them
+  in any text, also where the portal repeated them; `keep_secret()` adds others to hide.
 - `durations.typical(method)` tells how long the portal takes for a method.
 
 Logging: logger `bx24client`, level DEBUG only: method names, seconds and kinds of errors.
 """
 
 from bx24client import durations, errors, lines, telephony, users
-from bx24client.auth import Auth, Webhook
+from bx24client.auth import Auth, Webhook, keep_secret, mask
 from bx24client.client import Bitrix24
 from bx24client.commands import Answer, BatchResult, Command, Ref
 from bx24client.durations import Durations, Operating
@@ -132,7 +133,9 @@ __all__ = [
     "WrongAuthType",
     "durations",
     "errors",
+    "keep_secret",
     "lines",
+    "mask",
     "telephony",
     "users",
 ]

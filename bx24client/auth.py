@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 _WEBHOOK_PATH = re.compile(r"/rest/(?P<user>\d+)/(?P<secret>[A-Za-z0-9_-]+)/?")
 _SECRET_IN_TEXT = re.compile(r"(/rest/\d+/)[^/\s?\"']+")
 _TOKEN_IN_TEXT = re.compile(r"(?i)\b(auth|access_token|refresh_token|token|sessid)=[^&\s\"']+")
+_SHORT = 8  # a shorter secret may be part of a word or a number, and is hidden only where it stands alone
 
 
 class Auth(Protocol):
@@ -47,6 +49,7 @@ class Webhook:
         self._portal = base
         self.user_id = int(match["user"])
         self._secret = match["secret"]
+        keep_secret(self._secret)
 
     @property
     def portal(self) -> str:
@@ -65,8 +68,40 @@ class Webhook:
         return f"Webhook('{self._portal}/rest/{self.user_id}/***/')"
 
 
+class _Known:
+    """The secrets of this process, to be hidden wherever they come back from: a portal may repeat what it was sent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: set[str] = set()
+        self.pattern: re.Pattern[str] | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        with self._lock:
+            new = {value for value in values if len(value) > 3} - self._values
+            if new:
+                self._values |= new
+                longest_first = sorted(self._values, key=len, reverse=True)
+                self.pattern = re.compile("|".join(map(_alone_if_short, longest_first)))
+
+
+_known = _Known()
+
+
+def _alone_if_short(secret: str) -> str:
+    escaped = re.escape(secret)
+    return escaped if len(secret) >= _SHORT else rf"(?<!\w){escaped}(?!\w)"
+
+
+def keep_secret(*values: str) -> None:
+    """Let mask() hide these values, and how an address would spell them, from now on."""
+    _known.add(spelt for value in values for spelt in (value, quote(value, safe="")))
+
+
 def mask(text: str) -> str:
-    """Hide webhook secrets and tokens of addresses in a text."""
+    """Hide the secrets of this process, and what looks like a webhook's or a token in an address."""
+    if _known.pattern is not None:
+        text = _known.pattern.sub("***", text)
     return _TOKEN_IN_TEXT.sub(r"\1=***", _SECRET_IN_TEXT.sub(r"\1***", text))
 
 

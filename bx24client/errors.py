@@ -50,7 +50,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 def plain(text: object) -> str:
     """Make text of a stranger fit for a log line: one line, not endless, without our secrets."""
-    return mask(_CONTROL.sub(" ", str(text)).strip()[:MAX_DESCRIPTION])
+    one_line = _CONTROL.sub(" ", str(text)[: 10 * MAX_DESCRIPTION]).strip()
+    return mask(one_line)[:MAX_DESCRIPTION]  # hidden before it is cut: a part of a secret would not be found
 
 
 class BitrixError(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from bx24client.errors import AuthFailed, BitrixError, BudgetExhausted, TransportError, Unavailable, WebServerRefused
 
@@ -27,6 +28,7 @@ class Health:
         self._since = 0.0
         self._missed = 0
         self._probe_at = 0.0
+        self._outcomes: Counter[str] = Counter()
         self.last_error = ""
 
     @property
@@ -43,17 +45,25 @@ class Health:
         """Seconds since the first of the failures in a row, 0.0 when there was none."""
         return self._clock() - self._since if self._in_a_row else 0.0
 
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many requests ended how since the start: `worked`, or the name of the error."""
+        with self._lock:
+            return dict(self._outcomes)
+
     def worked(self) -> None:
-        """The portal answered, be it with a refusal."""
+        """A request gave its result."""
+        self._ended("worked")
         self._in_a_row = 0
 
     def failed(self, error: BitrixError) -> None:
         """A request ended with `error`."""
+        self._ended(type(error).__name__)
         if isinstance(error, BudgetExhausted):
             return  # our own patience, not the portal's
         ill = isinstance(error, (TransportError, Unavailable, WebServerRefused, AuthFailed))
         if not ill or type(error).__name__ in _ONLY_ONE_METHOD:
-            self.worked()
+            self._in_a_row = 0  # the portal answered, be it with a refusal
             return
         with self._lock:
             self._in_a_row += 1
@@ -82,3 +92,7 @@ class Health:
         """The probe came back: the next may leave in a moment."""
         with self._lock:
             self._probe_at = min(self._probe_at, self._clock() + _PROBE_EVERY_S)
+
+    def _ended(self, how: str) -> None:
+        with self._lock:
+            self._outcomes[how] += 1

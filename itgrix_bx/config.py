@@ -8,17 +8,21 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from bx24client import keep_secret
+
 DEFAULT_PATH = Path("/etc/itgrix-bx/config.toml")
 _ENV_PREFIX = "ITGRIX_BX__"
+_WEBHOOK_SECRET = re.compile(r"/rest/\d+/([^/?#]+)")
 
 
 class ConfigError(Exception):
@@ -205,9 +209,25 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
 def from_tables(tables: dict[str, Any], *, source: str = "settings") -> Settings:
     """Settings from already parsed tables. Raises ConfigError."""
     try:
-        return Settings.model_validate(_with_secrets(tables, source))
+        settings = Settings.model_validate(_with_secrets(tables, source))
     except ValidationError as error:
         raise ConfigError(_sentence(error, source)) from None
+    keep_secret(*_secrets_of(settings))
+    return settings
+
+
+def _secrets_of(section: BaseModel) -> Iterator[str]:
+    """Every secret; of a URL the password, of a webhook's the part that is one."""
+    for _, value in section:
+        if isinstance(value, BaseModel):
+            yield from _secrets_of(value)
+        elif isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            if "://" not in text:
+                yield text
+                continue
+            yield unquote(urlsplit(text).password or "")
+            yield from _WEBHOOK_SECRET.findall(text)
 
 
 def _read(path: Path) -> dict[str, Any]:

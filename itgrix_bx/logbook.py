@@ -23,6 +23,9 @@ _STORE_S = 60.0
 _UNSAVED = 20_000  # events
 
 
+Listener = Callable[[Call, Sequence[Event]], None]
+
+
 class Logbook:
     """Journal and spool as one. After one write that failed everything goes to the spool at once, so that no
     hook waits for a database that is away; `recover` brings it back."""
@@ -32,7 +35,7 @@ class Logbook:
         self.spool = spool
         self.away_since: float | None = None
         self._unsaved: deque[Event] = deque(maxlen=_UNSAVED)
-        self._listeners: list[Callable[[Call], None]] = []
+        self._listeners: list[Listener] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="spool", daemon=True)
 
@@ -48,8 +51,13 @@ class Logbook:
     def stop(self) -> None:
         self._stop.set()
 
-    def on_change(self, listener: Callable[[Call], None]) -> None:
-        """Call `listener` with the call after each write of this process."""
+    @property
+    def unsaved(self) -> int:
+        """Events that neither database nor disk took; they live as long as this process."""
+        return len(self._unsaved)
+
+    def on_change(self, listener: Listener) -> None:
+        """Call `listener` after each write of this process with the call and the events that made it so."""
         self._listeners.append(listener)
 
     def record(
@@ -70,7 +78,7 @@ class Logbook:
             except DatabaseAwayError as error:
                 self._lose(error)
             else:
-                self._tell(appended.call)
+                self._tell(appended.call, events)
                 return appended
         self._to_spool([*events, *if_new])
         return None
@@ -86,7 +94,7 @@ class Logbook:
                 self._lose(error)
                 self._keep(events)
             else:
-                self._tell(appended.call)
+                self._tell(appended.call, events)
 
         self.journal.append_soon(events, done)
 
@@ -130,17 +138,17 @@ class Logbook:
 
     def _store(self, events: Sequence[Event]) -> None:
         """All of them, whatever calls they belong to, with few commits. Raises DatabaseAwayError."""
-        outcomes: SimpleQueue[tuple[Appended | None, Exception | None]] = SimpleQueue()
+        outcomes: SimpleQueue[tuple[Event, Appended | None, Exception | None]] = SimpleQueue()
         for event in events:
-            self.journal.append_soon([event], lambda *outcome: outcomes.put(outcome))
+            self.journal.append_soon([event], lambda *outcome, of=event: outcomes.put((of, *outcome)))
         errors = []
         for _ in events:
             try:
-                appended, error = outcomes.get(timeout=_STORE_S)
+                event, appended, error = outcomes.get(timeout=_STORE_S)
             except Empty:
                 raise DatabaseAwayError("the database does not answer") from None
             if appended is not None:
-                self._tell(appended.call)
+                self._tell(appended.call, [event])
             elif error is not None:
                 errors.append(error)
         if errors:
@@ -154,6 +162,6 @@ class Logbook:
                 log.exception("the spool could not be replayed; it is tried again")
             self._stop.wait(_TRY_AGAIN_S)
 
-    def _tell(self, call: Call) -> None:
+    def _tell(self, call: Call, events: Sequence[Event]) -> None:
         for listener in self._listeners:
-            listener(call)
+            listener(call, events)

@@ -61,7 +61,7 @@ def details(call: Call, events: list[Event], directory: Directory, settings: Set
     result["talk_source"] = call.talk_source if call.answered else None
     result["route"] = routing.decide(call.entities, directory).why if call.direction == "in" else None
     result["activity_id"] = call.activity_id
-    result["steps"] = [{"at": iso(e.at), "step": e.kind.value, **_visible(e.data)} for e in events]
+    result["steps"] = [_step(event) for event in events]
     return result
 
 
@@ -104,5 +104,11 @@ def _last_error(call: Call) -> str | None:
     return call.last_error or None
 
 
-def _visible(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value not in ("", None, [], {})}
+def _step(event: Event) -> dict[str, Any]:
+    """An event for people: what is empty left out, and the machine's own clock, which says nothing to them."""
+    told = {key: value for key, value in event.data.items() if key != "clock" and value not in ("", None, [], {})}
+    if "retry_at" in told:
+        told["retry_at"] = iso(told["retry_at"])
+    if "step" in told:  # which one was given up
+        told["during"] = told.pop("step")
+    return {"at": iso(event.at), "step": event.kind.value, **told}

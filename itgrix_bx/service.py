@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from agi.hooks import hooks
 from bx24client import Bitrix24, Budget
 from fastagi_server import FastAGIServer
 from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import due
@@ -23,14 +26,18 @@ from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.closing import Closer
 from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
+from itgrix_bx.retention import Retention
 from itgrix_bx.shared_budget import SharedBudget
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
+from itgrix_bx.times import iso
 from itgrix_bx.web.app import WebServer, create_app
+from itgrix_bx.web.metrics import Metrics, Parts
 from sql.budgets import Budgets
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
 from sql.marks import Marks
+from sql.overview import Overview
 from sql.schema import upgrade
 from sql.staff import Staff
 
@@ -68,12 +75,15 @@ class Service:
         self._stopping = threading.Event()
         self.database = Database(settings.database.url.get_secret_value())
         self.client = portal_client(settings, self.database)
+        self.metrics = Metrics()
+        self.overview = Overview(self.database)
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
         self.employees = Employees(Staff(self.database), self.client, settings.numbers.country)
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
+        self.retention = Retention(self.journal, settings.journal.keep_days)
         self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
         self.ami: Ami | None = None
         self.closer: Closer | None = None
@@ -84,9 +94,10 @@ class Service:
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
-            hooks(switchboard, lambda: self._settings.inbound.deadline),
+            self.metrics.timed(hooks(switchboard, lambda: self._settings.inbound.deadline)),
             allow=[ipaddress.ip_network(network) for network in settings.fastagi.allow],
         )
+        self.metrics.watch(Parts(self.overview, self.logbook, self.client, self.agi if "agi" in only else None))
         self.web: WebServer | None = None
         self.logbook.on_change(self._changed)
 
@@ -97,14 +108,19 @@ class Service:
     def start(self) -> None:
         """Answer hooks first; the schema, the users and the rest come up behind.
 
-        Raises OSError when an address is taken.
+        Raises OSError, its filename the setting and the address, when one is taken.
         """
+        # Every address is taken before the first hook is answered: a second instance ends here and has touched nothing.
+        if "web" in self._only:
+            app = create_app(self.health, self.metrics.registry)
+            with _naming("[web] listen", self._settings.web.listen):
+                self.web = WebServer(split_address(self._settings.web.listen), app)
         if "agi" in self._only:
-            self.agi.start()
+            with _naming("[fastagi] listen", self._settings.fastagi.listen):
+                self.agi.start()
             log.info("FastAGI on %s:%d", *self.agi.address)
         threading.Thread(target=self._come_up, name="start", daemon=True).start()
-        if "web" in self._only:
-            self.web = WebServer(split_address(self._settings.web.listen), create_app(self.health))
+        if self.web is not None:
             self.web.start()
 
     def _come_up(self) -> None:
@@ -125,6 +141,7 @@ class Service:
         self.cards.start()
         if "worker" in self._only:
             self.worker.start()
+            self.retention.start()
         if self.closer is not None:
             self.closer.start()
         if "agi" in self._only:
@@ -140,6 +157,7 @@ class Service:
         if self.closer is not None:
             self.closer.stop()
         self.watcher.stop()
+        self.retention.stop()
         self.worker.stop()
         self.cards.stop()
         self.employees.stop()
@@ -163,25 +181,49 @@ class Service:
         parts: dict[str, dict[str, Any]] = {"journal": self._journal_health()}
         if "agi" in self._only:
             stats = self.agi.stats()
-            parts["fastagi"] = {"ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand}
+            parts["fastagi"] = {
+                "ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand, "queued": stats.queued,
+                "refused": sum(stats.refused_by_reason.values()), "errors": stats.errors,
+            }  # fmt: skip
         if self.ami is not None:
             parts["ami"] = self.ami.health()
         if "agi" in self._only and self._settings.cdr.url.get_secret_value():
             parts["records"] = {"ok": not self.watcher.away, "vital": False, "error": self.watcher.away or None}
+        parts["portal"] = self._portal_health()
         synced = self.employees.directory.synced
         parts["employees"] = {"ok": synced, "vital": False, "known": len(self.employees.directory.employees)}
         return parts
 
+    def _portal_health(self) -> dict[str, Any]:
+        health = self.client.health
+        told = {} if health.well else {"error": health.last_error, "ill_for_s": round(health.ill_for_s)}
+        return {"ok": health.well, "vital": False, "requests": sum(health.outcomes.values()), **told}
+
     def _journal_health(self) -> dict[str, Any]:
         spool = self.logbook.spool
+        found: dict[str, Any] = {"spool_bytes": spool.size(), "unsaved_events": self.logbook.unsaved}
+        found["database_away_since"] = iso(self.logbook.away_since)
         try:
-            count, oldest = self.journal.backlog()
+            backlog = self.overview.backlog(time.time())
         except DatabaseAwayError as error:
             writable = spool.writable()
-            return {"ok": writable, "database": str(error), "spool_bytes": spool.size(), "spool_writable": writable}
-        oldest_age = round(time.time() - oldest) if oldest else None
-        return {"ok": True, "backlog": count, "oldest_age_s": oldest_age, "spool_bytes": spool.size()}
+            return {"ok": writable, "database": str(error), "spool_writable": writable, **found}
+        oldest = min((owed.oldest for owed in backlog.values()), default=None)
+        return {
+            "ok": True, "backlog": sum(owed.now + owed.later for owed in backlog.values()),
+            "oldest_age_s": None if oldest is None else max(0, round(time.time() - oldest)), **found,
+        }  # fmt: skip
 
-    def _changed(self, call: Call) -> None:
+    def _changed(self, call: Call, events: Sequence[Event]) -> None:
+        self.metrics.count(call, events)
         self.cards.follow(call)
         self.worker.notice(call)
+
+
+@contextlib.contextmanager
+def _naming(setting: str, address: str) -> Iterator[None]:
+    """An OSError in here says which address it is about."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{setting} {address}") from None

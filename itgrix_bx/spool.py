@@ -25,6 +25,15 @@ class SpoolError(OSError):
     """The spool could not take the event: neither database nor disk is there."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the database has yet to be told; `oldest` in unix seconds."""
+
+    bytes: int
+    events: int
+    oldest: float | None
+
+
 class Spool:
     """One JSON object a line; a line is in the file only when it is on the disk (fsync)."""
 
@@ -56,6 +65,8 @@ class Spool:
                 if written != len(data):
                     raise OSError(None, "the disk is full")
                 os.fsync(handle)
+                if not end:
+                    _sync_name(self.path)
             except OSError:
                 os.ftruncate(handle, end)  # no half line: the next one must not be glued to it
                 raise
@@ -68,7 +79,13 @@ class Spool:
 
     def size(self) -> int:
         """Bytes that wait."""
-        return sum(path.stat().st_size for path in (self._replaying, self.path) if path.exists())
+        return _size(self._replaying) + _size(self.path)
+
+    def waiting(self) -> Waiting:
+        """What waits."""
+        paths = (self._replaying, self.path)
+        first = next((event.at for path in paths if (event := _first(path)) is not None), None)
+        return Waiting(self.size(), sum(map(_lines, paths)), first)
 
     def replay(self, store: Callable[[list[Event]], object]) -> int:
         """Hand every waiting event to `store`, oldest first, some hundreds at a time, then forget them; how many.
@@ -97,6 +114,37 @@ class Spool:
         with self._replaying.open("rb") as lines:
             while some := list(itertools.islice(lines, _AT_ONCE)):
                 yield [event for line in some if (event := _event(line)) is not None]
+
+
+def _sync_name(path: Path) -> None:
+    """A power cut must not take the new file's name away."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+# A replay that has ended takes its file away under whoever looks.
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _lines(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    return 0
+
+
+def _first(path: Path) -> Event | None:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        line = file.readline()
+        return _event(line) if line else None
+    return None
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.routing import Route
+from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
@@ -59,7 +60,7 @@ class Switchboard:
         with self._lock:
             known = self._routes.get(call_id)
         if known is not None:
-            self._logbook.record([Event(call_id, Kind.ROUTE, at, self._from_client(facts))])
+            self._logbook.record([_heard(call_id, Kind.ROUTE, at, self._from_client(facts))])
             return Reply(DEFERRED, route=known)
         return self._said(call_id, Kind.ROUTE, self._enter(call_id, at, Kind.ROUTE, self._from_client(facts), until))
 
@@ -75,7 +76,7 @@ class Switchboard:
         return reply
 
     def _enter(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
-        event = Event(call_id, kind, at, facts)
+        event = _heard(call_id, kind, at, facts)
         opening = self._opening(event)
         appended = self._logbook.record([event], if_new=opening)
         call = appended.call if appended is not None else fold([event, *opening])
@@ -158,7 +159,7 @@ class Switchboard:
     def _report(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any]) -> None:
         facts = facts | {"client_number": self._client_number(facts)}
         self._employees.met([*facts.get("extensions", ()), *filter(None, [facts.get("extension")])])
-        self._logbook.record([Event(call_id, kind, at, facts)])
+        self._logbook.record([_heard(call_id, kind, at, facts)])
         log.info("call %s: %s", call_id, kind)
 
     def _client_number(self, facts: dict[str, Any]) -> str:
@@ -174,6 +175,10 @@ class Switchboard:
     @property
     def _directory(self) -> Directory:
         return self._employees.directory
+
+
+def _heard(call_id: str, kind: Kind, at: float, facts: dict[str, Any]) -> Event:
+    return Event(call_id, kind, at, facts | stamp(at))
 
 
 def _registered_or_deferred(portal_call_id: str) -> Reply:

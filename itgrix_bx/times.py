@@ -20,8 +20,12 @@ def unix(text: str) -> float:
 
 def ago(at: float) -> str:
     """How long ago."""
-    seconds = max(0, int(time.time() - at))
+    return span(time.time() - at)
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit; below a minute with a tenth."""
     for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} s"
+            return f"{int(seconds // size)} {name}"
+    return f"{max(0.0, seconds):.3g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -2,7 +2,8 @@
 
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
+from sql.overview import Overview
 from sql.schema import check, upgrade
 from sql.staff import Staff
 
-__all__ = ["Database", "DatabaseAwayError", "Journal", "Staff", "check", "upgrade"]
+__all__ = ["Database", "DatabaseAwayError", "Journal", "Overview", "Staff", "check", "upgrade"]

@@ -83,7 +83,7 @@ class Database:
             with self.engine.connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
-            raise _away(error) from error
+            raise away(error) from error
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -128,7 +128,7 @@ class Database:
             self._last_commit = time.monotonic()
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1](None, _away(error))
+                batch[0][1](None, away(error))
                 return
             # One bad job must not take the others down: each again, alone.
             for one in batch:
@@ -219,7 +219,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A reader that turns writer fails at once when another wrote meanwhile: writers say so at the start.
-    writer = threading.current_thread().name == "journal-writer"
+    writer = threading.current_thread().name == "journal-writer" or connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
 
 
@@ -239,7 +239,7 @@ _again = tenacity.Retrying(
 )
 
 
-def _away(error: Exception) -> Exception:
+def away(error: Exception) -> Exception:
     """For an error of the database its own words, without SQL, parameters or the password in the URL."""
     if not isinstance(error, SQLAlchemyError):
         return error

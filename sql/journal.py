@@ -17,17 +17,20 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import Connection, RowMapping
 
 from itgrix_bx.calls.call import Call, fold
-from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from sql import backlog
 from sql.database import Database, Prepared
 from sql.tables import calls, events
 
 Due = Callable[[Call], tuple[str, float] | None]
 
-# A call postponed further than any back-off goes was postponed by a clock that has been put right since.
-_CLOCK_WAS_WRONG_S = 7200.0
+# A call postponed further than any back-off goes was postponed by a clock that has been put back since.
+CLOCK_WAS_WRONG_S = 7200.0
 
-_EVENTS_OF = sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data).where(
-    events.c.call_id == sa.bindparam("call_id")
+_EVENTS_OF = (
+    sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data)
+    .where(events.c.call_id == sa.bindparam("call_id"))
+    .order_by(events.c.id)
 )
 # SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
 _LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
@@ -37,10 +40,22 @@ _OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("of_call"))
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COLUMNS = (
     "linkedid", "state", "direction", "client_number", "started_at", "ended_at", "portal_call_id", "step", "due_at",
-    "last_error",
+    "last_error", "error_at",
 )  # fmt: skip
 _LEASE = ("lease_until", "lease_owner")
 _SHARED_AGAIN_S = 20.0
+_END_UNKNOWN_S = 7 * 86400.0  # a call whose end nobody told may go on; a week later it does not
+_FORGETTABLE = sa.select(calls.c.id, calls.c.call_id).where(
+    calls.c.state.in_(("complete", "skipped")),
+    calls.c.step.is_(None),
+    calls.c.started_at < sa.bindparam("before"),
+    sa.or_(calls.c.ended_at < sa.bindparam("before"), calls.c.started_at < sa.bindparam("long_before")),
+)
+_FORGOTTEN = (
+    sa.select(calls.c.id, calls.c.call_id, calls.c.step)
+    .where(calls.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
 _GOING_ON = ("open", "registered", "failed")  # `failed`: its registration was
 _EVENT = ("event_id", "call_id", "kind", "at", "data")
@@ -71,6 +86,7 @@ class Journal:
         self._events_of = Prepared(database, _EVENTS_OF)
         self._owner = Prepared(database, _OWNER)
         self._leased = Prepared(database, _LEASED)
+        self._waiting: dict[tuple[tuple[str, ...], bool], Prepared] = {}
         self._lock = Prepared(database, _LOCK) if database.engine.dialect.name != "sqlite" else None
 
     def append(
@@ -132,8 +148,10 @@ class Journal:
         self, connection: Connection, known: Sequence[Event], new_events: Sequence[Event], *, release: str
     ) -> Appended:
         call_id = new_events[0].call_id
-        added = [self._if_its_own(connection, e) for e in new_events]
-        self._insert_event.run(connection, *map(_event_row, added))
+        here = {event.event_id for event in known}
+        added = [_after(known, self._if_its_own(connection, e)) for e in new_events if e.event_id not in here]
+        if added:
+            self._insert_event.run(connection, *map(_event_row, added))
         call = fold([*known, *added])
         row = self._call_row(call)
         if not known:
@@ -168,11 +186,12 @@ class Journal:
             "direction": call.direction,
             "client_number": call.client_number[:32],
             "started_at": call.started_at,
-            "ended_at": call.ended_at,
+            "ended_at": call.over_since,
             "portal_call_id": call.portal_call_id[:64] or None,
             "step": step,
             "due_at": due_at,
             "last_error": call.last_error[:255] or None,
+            "error_at": call.error_at,
         }
 
     # --- reading ---------------------------------------------------------------------------------
@@ -187,10 +206,17 @@ class Journal:
         return sorted(self._database.read(lambda c: _events_of(c, call_id)), key=lambda e: e.at)
 
     def resolve(self, any_id: str) -> str | None:
-        """The call id for a call id, a linkedid or the portal's CALL_ID."""
-        by = sa.or_(calls.c.call_id == any_id, calls.c.linkedid == any_id, calls.c.portal_call_id == any_id)
-        query = sa.select(calls.c.call_id).where(by).order_by(calls.c.call_id != any_id, calls.c.started_at).limit(1)
-        return self._database.read(lambda c: c.execute(query).scalar())
+        """The call id for a call id, the portal's CALL_ID or a linkedid (its first call)."""
+        query = sa.select(calls.c.call_id).order_by(calls.c.started_at).limit(1)
+
+        def look(connection: Connection) -> str | None:
+            # One after the other: of an OR over three columns a database may make a walk through all calls.
+            for column in (calls.c.call_id, calls.c.portal_call_id, calls.c.linkedid):
+                if found := connection.execute(query.where(column == any_id)).scalar():
+                    return str(found)
+            return None
+
+        return self._database.read(look)
 
     def find(
         self,
@@ -204,7 +230,9 @@ class Journal:
         """Calls, newest first; `limit` 0 is all; `since` ≤ start < `until`, unix seconds."""
         query = sa.select(calls.c.call_id).order_by(calls.c.started_at.desc(), calls.c.id.desc())
         if state is not None:
-            query = query.where(calls.c.state == state)
+            # Of a client's few calls those in a state, not of a state's many those of a client.
+            column = calls.c.state if number is None else sa.func.coalesce(calls.c.state, "")
+            query = query.where(column == state)
         if since is not None:
             query = query.where(calls.c.started_at >= since)
         if until is not None:
@@ -228,18 +256,7 @@ class Journal:
             by_call: dict[str, list[Event]] = {}
             for row in self._database.read(lambda c, q=query: c.execute(q).mappings().all()):  # type: ignore[misc]
                 by_call.setdefault(row["call_id"], []).append(_event(row["call_id"], row))
-            yield from (by_call[call_id] for call_id in chunk)
-
-    def counts(self) -> dict[str, int]:
-        """How many calls are in each state."""
-        query = sa.select(calls.c.state, sa.func.count()).group_by(calls.c.state)
-        return self._database.read(lambda c: {row[0]: row[1] for row in c.execute(query)})
-
-    def backlog(self) -> tuple[int, float | None]:
-        """(calls delivery owes the portal something for, now or later; the oldest one's start)."""
-        query = sa.select(sa.func.count(), sa.func.min(calls.c.started_at)).where(calls.c.due_at.is_not(None))
-        count, oldest = self._database.read(lambda c: c.execute(query).one())
-        return count, oldest
+            yield from (by_call[call_id] for call_id in chunk if call_id in by_call)  # else deleted meanwhile
 
     # --- leases ----------------------------------------------------------------------------------
 
@@ -255,32 +272,37 @@ class Journal:
     ) -> list[str]:
         """Take up to `limit` calls whose next step is due and one of `steps`; nobody else gets them until the lease
         ends or is given back. Oldest first, but with `live_since` those first that go on or ended after it."""
-        due = sa.and_(
-            calls.c.step.in_(steps),
-            sa.or_(calls.c.due_at <= now, calls.c.due_at > now + _CLOCK_WAS_WRONG_S),
-            sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until < now, calls.c.lease_until > now + 2 * lease_s),
-        )
-        order: list[Any] = [calls.c.started_at, calls.c.id]
-        if live_since is not None:
-            live = sa.or_(calls.c.ended_at.is_(None), calls.c.ended_at >= live_since)
-            order.insert(0, sa.case((live, 0), else_=1))
-        query = sa.select(calls.c.id, calls.c.call_id).where(due).order_by(*order).limit(limit)
-        # Looking costs nobody anything; the lock is taken only when there is something to take.
-        if limit < 1 or not self._database.read(lambda c: c.execute(query.limit(1)).first()):
+        if limit < 1:
+            return []
+        times = backlog.times(now, lease_s, CLOCK_WAS_WRONG_S, live_since)
+        # Looking costs nobody anything, and no lock is held but that of the calls found.
+        found = self._database.read(lambda c: self._candidates(c, steps, limit, times, live=live_since is not None))
+        if not found:
             return []
 
         def take(connection: Connection) -> list[str]:
             # Two workers never wait for each other (SQLite's writer is alone and has no need to skip).
-            found = connection.execute(query.with_for_update(skip_locked=True)).all()
-            mine = sa.update(calls).where(calls.c.id.in_([row.id for row in found]))
-            connection.execute(mine.values(lease_until=now + lease_s, lease_owner=owner))
-            return [row.call_id for row in found]
+            rows = [row for row in connection.execute(backlog.STILL_FREE, times | {"ids": found}) if row.step in steps]
+            mine = sorted(rows, key=lambda row: found.index(row.id))[:limit]
+            connection.execute(backlog.LEASE, {"ids": [row.id for row in mine], "until": now + lease_s, "owner": owner})
+            return [row.call_id for row in mine]
 
         return self._database.write(take)
 
+    def _candidates(
+        self, connection: Connection, steps: Sequence[str], limit: int, times: Mapping[str, float], *, live: bool
+    ) -> list[int]:
+        """More than `limit`, in the order in which they are to be taken: another worker may be quicker at the first."""
+        key = (tuple(steps), live)
+        if key not in self._waiting:
+            self._waiting[key] = Prepared(self._database, backlog.waiting(steps, live=live))
+        named = {f"step{n}": step for n, step in enumerate(steps)}
+        rows = self._waiting[key].run(connection, {**times, **named, "wanted": 2 * limit}).fetchall()
+        return backlog.in_order(rows)
+
     def release_all(self, is_dead: Callable[[str], bool]) -> int:
         """Give back the leases of owners that are dead; how many calls that were."""
-        leased = sa.and_(calls.c.due_at.is_not(None), calls.c.lease_owner.is_not(None))
+        leased = sa.and_(backlog.OWED, calls.c.lease_until.is_not(None), calls.c.lease_owner.is_not(None))
         owners = sa.select(calls.c.lease_owner).where(leased).distinct()
         dead = [owner for owner in self._database.read(lambda c: list(c.execute(owners).scalars())) if is_dead(owner)]
         if not dead:
@@ -297,6 +319,26 @@ class Journal:
         step, due_at = due or (None, None)
         self._set(call_id, owner, _NO_LEASE | {"step": step, "due_at": due_at})
 
+    # --- retention -------------------------------------------------------------------------------
+
+    def forget(self, before: float, limit: int) -> int:
+        """Delete up to `limit` calls that were over before then, whole; how many. Only what is complete or skipped."""
+        old = {"before": before, "long_before": before - _END_UNKNOWN_S}
+        found = self._database.read(lambda c: list(c.execute(_FORGETTABLE.limit(limit), old)))
+        if not found:
+            return 0
+
+        def delete(connection: Connection) -> int:
+            # A person may have asked for another try meanwhile.
+            locked = connection.execute(_FORGOTTEN, {"ids": [row.id for row in found]})
+            rows = [row for row in locked if row.step is None]
+            if rows:
+                connection.execute(sa.delete(events).where(events.c.call_id.in_([row.call_id for row in rows])))
+                connection.execute(sa.delete(calls).where(calls.c.id.in_([row.id for row in rows])))
+            return len(rows)
+
+        return self._database.write(delete)
+
     def _set(self, call_id: str, owner: str, values: Mapping[str, Any]) -> None:
         mine = sa.and_(calls.c.call_id == call_id, calls.c.lease_owner == owner)
         self._database.write(lambda c: c.execute(sa.update(calls).where(mine).values(**values)))
@@ -310,6 +352,14 @@ def _insert_ignoring_repeats(database: Database) -> Any:
     if database.engine.dialect.name == "sqlite":
         return sqlite.insert(events).on_conflict_do_nothing(index_elements=["event_id"])
     return mysql.insert(events).prefix_with("IGNORE")
+
+
+def _after(known: Sequence[Event], event: Event) -> Event:
+    """What delivery did after a clock was put back happened after what it did before."""
+    if event.kind in HOOK_KINDS:
+        return event  # these may come in any order
+    latest = max((e.at for e in known if e.kind not in HOOK_KINDS), default=0.0)
+    return event if latest <= time.time() else dataclasses.replace(event, at=max(event.at, latest + 0.001))
 
 
 def _event_row(event: Event) -> dict[str, Any]:

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from sql.database import Database
+from sql.database import Database, DatabaseAwayError, away
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Create or migrate the schema; (revision before, revision now). Safe to repeat."""
-    before = current(database)
-    head = _head()
-    if before != head:
-        with database.engine.begin() as connection:
+    """Create or migrate the schema; (revision before, revision now). Safe to repeat, and by several processes at once.
+
+    Raises DatabaseAwayError.
+    """
+    before, head = current(database), _head()
+    if before == head:
+        return before, head
+    try:
+        with database.engine.connect().execution_options(writes=True) as connection, _alone(connection):
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise away(error) from error
     return before, head
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """A transaction beside which no other process migrates; who comes second finds it done."""
+    if connection.dialect.name == "sqlite":
+        with connection.begin():
+            yield
+        return
+    # MySQL commits every DDL statement by itself: a transaction keeps nobody away.
+    if not connection.execute(sa.text("SELECT GET_LOCK('itgrix_bx.schema', 60)")).scalar():
+        raise DatabaseAwayError("another process has been migrating the database for a minute")
+    try:
+        yield
+        connection.commit()
+    finally:
+        connection.execute(sa.text("SELECT RELEASE_LOCK('itgrix_bx.schema')"))
 
 
 def check(database: Database) -> str | None:

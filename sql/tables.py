@@ -11,7 +11,8 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows 
 _Text = sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 
 # One row a call: what listings and the delivery worker look for, all of it derived from `events`.
-# `due_at` is when delivery has something to do (`step`: register | finish | attach), NULL when it has not.
+# `due_at` is when delivery has something to do (`step`: register | finish | attach), both NULL when it has not: so
+# `calls_step` holds the backlog alone, however long the journal, in the order in which it is worked off.
 # A portal's CALL_ID belongs to one call only: the database refuses what would finish one call as another.
 calls = sa.Table(
     "calls",
@@ -28,9 +29,10 @@ calls = sa.Table(
     sa.Column("step", sa.String(10)),
     sa.Column("due_at", sa.Double),
     sa.Column("last_error", sa.String(255)),
+    sa.Column("error_at", sa.Double),
     sa.Column("lease_until", sa.Double),
     sa.Column("lease_owner", sa.String(64)),
-    sa.Index("calls_due", "due_at"),
+    sa.Index("calls_step", "step", "ended_at", "due_at", "lease_until"),
     sa.Index("calls_started", "started_at"),
     sa.Index("calls_linkedid", "linkedid"),
     sa.Index("calls_portal", "portal_call_id", unique=True),

@@ -12,10 +12,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from itgrix_bx.emulator.asterisk import AgiCall
+from itgrix_bx.emulator.portal import PortalEmulator
 
 
 def free_port() -> int:
@@ -34,12 +36,13 @@ class Served:
         self.write()
         self.process: subprocess.Popen[str] | None = None
 
-    def write(self, allow: str = "127.0.0.0/8") -> None:
+    def write(self, allow: str = "127.0.0.0/8", webhook: str = "", more: str = "") -> None:
+        webhook = webhook or f"http://127.0.0.1:{free_port()}/rest/1/hunter2pw/"
         self.config.write_text(
-            f'[portal]\nwebhook = "http://127.0.0.1:{free_port()}/rest/1/hunter2pw/"\n'
+            f'[portal]\nwebhook = "{webhook}"\n'
             f'[database]\nurl = "sqlite:///{self.directory}/journal.db"\n[journal]\ndirectory = "{self.directory}"\n'
             f'[fastagi]\nlisten = "127.0.0.1:{self.agi[1]}"\nallow = ["{allow}"]\n'
-            f'[web]\nlisten = "127.0.0.1:{self.web}"\n[inbound]\ndeadline = 0.3\n'
+            f'[web]\nlisten = "127.0.0.1:{self.web}"\n[inbound]\ndeadline = 0.3\n{more}'
         )
 
     def start(self, *args: str) -> None:
@@ -65,6 +68,10 @@ class Served:
             except OSError:
                 assert time.monotonic() < end, "not healthy in time"
                 time.sleep(0.05)
+
+    def json(self, *args: str) -> Any:
+        command = [sys.executable, "-m", "itgrix_bx", "--config", str(self.config), *args, "--json"]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         assert self.process is not None
@@ -149,3 +156,45 @@ def test_sighup_takes_new_settings_and_keeps_the_old_ones_when_they_are_wrong(se
     code, log = served.stop()
     assert code == 0
     assert "settings not taken" in log
+
+
+def test_a_portal_that_repeats_our_secrets_gets_them_into_no_log_and_no_listing(served: Served) -> None:
+    secrets = ("emulator-secret", "s3cretOfTheDatabase", "s3cretOfTheManager")
+    cdr = f"mysql+pymysql://cdr:{secrets[1]}@127.0.0.1:9/asteriskcdrdb"
+    with PortalEmulator(rate=0) as portal:
+        served.write(webhook=portal.webhook_url, more=f'[ami]\nsecret = "{secrets[2]}"\n[cdr]\nurl = "{cdr}"\n')
+        said = {"code": "emulator-secret", "description": " ".join((portal.webhook_url, *secrets))}
+        served.start("--log-level", "debug")
+        served.ready()
+        portal.faults([{"method": "telephony.externalCall.finish", "kind": "error", "times": -1, **said}])
+        served.hook("inbound", "17.1", "74950000001")
+        served.hook("hangup", "17.1", "in")
+        end = time.monotonic() + 30
+        while not (failed := served.json("calls", "list", "--state", "failed")):
+            assert time.monotonic() < end, "the portal's refusal was not journalled"
+        told = [failed, served.json("calls", "show", "17.1"), served.json("status"), served.ready(), served.stop()[1]]
+    assert "***" in told[0][0]["last_error"]
+    for secret in secrets:
+        assert secret not in str(told)
+
+
+def test_a_second_instance_started_by_mistake_is_told_what_holds_the_port_and_touches_nothing(served: Served) -> None:
+    served.start()
+    served.ready()
+    command = [sys.executable, "-m", "itgrix_bx", "--config", str(served.config), "serve"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    (sentence,) = second.stderr.splitlines()
+    assert f"[web] listen 127.0.0.1:{served.web}: Address already in use" in sentence
+    assert "itgrix-bx status" in sentence
+    assert served.hook("ring", "17.1", "101")["B24_RC"] == "ok"
+    assert served.stop()[0] == 0
+
+
+def test_a_second_part_with_the_hooks_is_told_so_too(served: Served) -> None:
+    served.start()
+    served.ready()
+    command = [sys.executable, "-m", "itgrix_bx", "--config", str(served.config), "serve", "--only", "agi"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert f"[fastagi] listen 127.0.0.1:{served.agi[1]}: Address already in use" in second.stderr

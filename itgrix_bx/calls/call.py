@@ -11,6 +11,9 @@ from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 
 IN, OUT, INTERNAL = "in", "out", "internal"
 
+_CLOCKS_AGREE_S = 1.0  # what the wall clock may drift from the machine's own in a call
+_BEFORE_TALK = (Kind.INBOUND, Kind.ROUTE, Kind.OUTBOUND, Kind.RING)
+
 
 @dataclass(slots=True)
 class Leg:
@@ -79,6 +82,7 @@ class Call:
     started_at: float = 0.0
     ended_at: float | None = None
     heard_at: float = 0.0  # when the last hook came
+    over_since: float | None = None  # when its end was heard, by the wall clock of that moment: what is due counts so
     legs: list[Leg] = field(default_factory=list)
     last_rung: list[str] = field(default_factory=list)
     talk_source: str = ""
@@ -105,6 +109,7 @@ class Call:
     recording: Recording = field(default_factory=Recording)
     failed_step: str = ""
     last_error: str = ""
+    error_at: float | None = None
     retry_at: float | None = None
     version: int = 0  # how many events it is made of: of two pictures of one call the higher is the newer
 
@@ -158,14 +163,18 @@ def fold(events: Iterable[Event]) -> Call:
     """The call that `events` (any order, repeats allowed, at least one, all of one call) describe."""
     ordered = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.at)
     call = Call(call_id=ordered[0].call_id, started_at=ordered[0].at, version=len(ordered))
-    hooks = _heard(ordered)
-    call.heard_at = hooks[-1].at if hooks else call.started_at
+    heard = _heard(ordered)
+    call.heard_at = heard[-1].at if heard else call.started_at
+    hooks = _on_one_clock(heard)
+    if hooks is not heard:
+        call.started_at = hooks[0].at
     _identify(call, hooks)
     call.told_in_part = _is_told_in_part(hooks)
     hangups = [e for e in hooks if e.kind is Kind.HANGUP]
     _build_legs(call, hooks)
-    _complete_from_hangup(call, hangups)
-    _find_end(call, hooks, hangups)
+    _complete_from_hangup(call, hooks, hangups)
+    if end := _find_end(call, hooks, hangups):
+        call.over_since = next(e.data.get("ended_at", e.at) for e in heard if e.event_id == end.event_id)
     _find_recordings(call, ordered)
     for event in ordered:
         if event.kind not in HOOK_KINDS:
@@ -196,6 +205,34 @@ def _told_at(ordered: Sequence[Event]) -> float | None:
 def _closed_unseen(hooks: Sequence[Event]) -> Event | None:
     """The event that closed the call without a hook; one that came after it shows that the call was alive."""
     return hooks[-1] if hooks and hooks[-1].kind is Kind.GONE else None
+
+
+# --- when ----------------------------------------------------------------------------------------
+
+
+def _on_one_clock(heard: list[Event]) -> list[Event]:
+    """The hooks as a clock tells them that nobody sets, counted from the first one the machine heard.
+
+    Set while people talk, the wall clock would make hours of talk, or none. `heard` itself where it was not set.
+    """
+    first: dict[str, Event] = {}
+    stamped = [e for e in heard if e.data.get("clock")]
+    for event in sorted(stamped, key=lambda e: e.data["clock"][1]):
+        first.setdefault(event.data["clock"][0], event)
+    told = [_retimed(e, first[e.data["clock"][0]]) if e.data.get("clock") else e for e in heard]
+    if all(a is b for a, b in zip(told, heard, strict=True)):
+        return heard
+    return sorted(told, key=lambda e: e.at)
+
+
+def _retimed(event: Event, first: Event) -> Event:
+    at = first.at + event.data["clock"][1] - first.data["clock"][1]
+    if abs(at - event.at) < _CLOCKS_AGREE_S:
+        return event
+    data = event.data
+    if "ended_at" in data:
+        data = data | {"ended_at": max(first.at, data["ended_at"] + at - event.at)}
+    return replace(event, at=at, data=data)
 
 
 # --- who and where -------------------------------------------------------------------------------
@@ -294,7 +331,7 @@ def _last_dialled_out(call: Call) -> Leg | None:
     return next((g for g in reversed(call.legs) if g.dialled and g.answered_at is None), None)
 
 
-def _complete_from_hangup(call: Call, hangups: Sequence[Event]) -> None:
+def _complete_from_hangup(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> None:
     """Where no `answer` came, the channel's own variables tell that and when somebody answered."""
     call.talk_source = call.talk_source or "hooks"
     for event in hangups:
@@ -309,7 +346,9 @@ def _complete_from_hangup(call: Call, hangups: Sequence[Event]) -> None:
         if leg is None:
             leg = Leg(extension)
             call.legs.append(leg)
-        leg.answered_at = event.at - seconds
+        # Asterisk counts by the wall clock: set meanwhile, it would have talked before the call came in.
+        begun = min((e.at for e in hooks if e.kind in _BEFORE_TALK and e.at <= event.at), default=0.0)
+        leg.answered_at = max(event.at - seconds, begun)
         call.talk_source = source
         return
 
@@ -350,22 +389,28 @@ def _party_by_variables(call: Call, event: Event) -> str:
 # --- the end -------------------------------------------------------------------------------------
 
 
-def _find_end(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> None:
+def _find_end(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> Event | None:
+    """The hangup that was the call's end, or None."""
     own = [e for e in hangups if e.data.get("own_channel", True)]
     other = [e for e in hangups if not e.data.get("own_channel", True)]
     call.first_leg_gone = bool(own)
     ends = _outbound_ends(call, own, other) if call.direction == OUT else _inbound_ends(hooks, own, other)
-    if ends:
-        call.ended_at = min(e.at for e in ends)
-    elif gone := _closed_unseen(hooks):
-        call.ended_at, call.end_unseen = gone.data["ended_at"], gone.data["source"]
+    end = _the_end(hooks, ends)
+    if end is None:
+        return None
+    call.ended_at = end.at
+    if end.kind is Kind.GONE:
+        call.ended_at, call.end_unseen = end.data["ended_at"], end.data["source"]
         call.talk_source = "last sign of life"
-    else:
-        return
     call.hangup = next((e.data.get("variables", {}) for e in (*own, *ends)), {})
     for leg in call.legs:
         if leg.answered_at is not None:  # no leg outlives its call, whatever was reported late
             leg.ended_at = call.ended_at if leg.ended_at is None else min(leg.ended_at, call.ended_at)
+    return end
+
+
+def _the_end(hooks: Sequence[Event], ends: Sequence[Event]) -> Event | None:
+    return min(ends, key=lambda e: e.at) if ends else _closed_unseen(hooks)
 
 
 def _inbound_ends(hooks: Sequence[Event], own: list[Event], other: list[Event]) -> list[Event]:
@@ -503,12 +548,12 @@ def _recording(call: Call, event: Event) -> None:
     if recording.state == "uploaded":
         recording.sent = event.data.get("sha256", recording.sending)
     recording.tries += "error" in event.data
-    call.last_error = recording.detail if recording.state in ("missing", "refused", "waiting") else ""
+    _note_error(call, event, recording.detail if recording.state in ("missing", "refused", "waiting") else "")
 
 
 def _gave_up(call: Call, event: Event) -> None:
     call.failed_step = event.data.get("step", "delivery")
-    call.last_error = event.data.get("error", "")
+    _note_error(call, event, event.data.get("error", ""))
 
 
 def _retry(call: Call, event: Event) -> None:
@@ -519,13 +564,31 @@ def _retry(call: Call, event: Event) -> None:
         recording.state = "waiting"
 
 
+def _clock(call: Call, event: Event) -> None:
+    """The wall clock has been put back: what left or ended later than now did so now at the latest."""
+    now, recording = event.data["now"], call.recording
+    call.retry_at = recording.retry_at = now
+    call.over_since = None if call.over_since is None else min(call.over_since, now)
+    call.register_doubt = _not_later(call.register_doubt, now)
+    call.finish_doubt = _not_later(call.finish_doubt, now)
+    recording.doubt = _not_later(recording.doubt, now)
+
+
+def _not_later(doubt: Doubt | None, now: float) -> Doubt | None:
+    return doubt and replace(doubt, since=min(doubt.since, now))
+
+
 def _delivered(call: Call) -> None:
-    call.retry_at, call.last_error = None, ""
+    call.retry_at, call.last_error, call.error_at = None, "", None
 
 
 def _failed(call: Call, event: Event) -> None:
     call.retry_at = event.data.get("retry_at")
-    call.last_error = event.data.get("error", "")
+    _note_error(call, event, event.data.get("error", ""))
+
+
+def _note_error(call: Call, event: Event, error: str) -> None:
+    call.last_error, call.error_at = error, event.at if error else None
 
 
 _PORTAL = {
@@ -542,4 +605,5 @@ _PORTAL = {
     Kind.RECORDING: _recording,
     Kind.GAVE_UP: _gave_up,
     Kind.RETRY: _retry,
+    Kind.CLOCK: _clock,
 }

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}
     GAVE_UP = "gave_up"  # {step, error}: needs a person
     RETRY = "retry"  # a person asked to try again
+    CLOCK = "clock"  # {now}: the wall clock was found put back; times after `now` are not true
 
 
 HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP, Kind.GONE})

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time
-from itgrix_bx.delivery.schedule import due
+from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, printable, safe
+from itgrix_bx.delivery.schedule import ATTACH, due, next_step
 from itgrix_bx.report import details, summary
+from itgrix_bx.times import unix
 from sql.journal import Journal
 from sql.staff import Staff
 
@@ -77,34 +81,64 @@ def show(context: Context, call_id: str, as_json: bool) -> None:
 @calls.command()
 @click.argument("call_ids", metavar="[ID]...", nargs=-1)
 @click.option("--failed", is_flag=True, help="All calls in the state `failed`.")
+@click.option("--from", "since", metavar="TIME", help="With --failed: started at or after, ISO 8601.")
+@click.option("--to", "until", metavar="TIME", help="With --failed: started before, ISO 8601.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be tried.")
 @click.pass_obj
-def retry(context: Context, call_ids: tuple[str, ...], failed: bool) -> None:
-    """Try the delivery of calls again, after the cause is put right; a recording that was given up too."""
+def retry(
+    context: Context, call_ids: tuple[str, ...], failed: bool, since: str | None, until: str | None, dry_run: bool
+) -> None:
+    """Try the delivery of calls again at once, after the cause is put right.
+
+    For calls that failed, that wait for their next try, or whose recording was missing or refused.
+    """
     if not call_ids and not failed:
         raise click.UsageError("name the calls, or give --failed for all that failed")
     with context.database() as database:
         journal = Journal(database, due)
-        wanted = [journal.resolve(call_id) for call_id in call_ids]
-        if None in wanted:
-            raise Problem(f"no call {call_ids[wanted.index(None)]!r} in the journal")
+        wanted = [_retryable(journal, call_id) for call_id in call_ids]
         if failed:
-            wanted += [call.call_id for call in journal.find(limit=0, state="failed")]
-        for found in wanted:
-            journal.append([Event(str(found), Kind.RETRY, time.time(), {})])
-    click.echo(f"{len(wanted)} call(s) will be tried again at once.")
+            wanted += journal.find(limit=0, state="failed", since=parse_time(since), until=parse_time(until))
+        for call in wanted if not dry_run else ():
+            journal.append([Event(call.call_id, Kind.RETRY, time.time(), {})])
+    for reason, count in Counter(
+        f"{_open_step(call)}: {call.last_error or 'waiting'}" for call in wanted
+    ).most_common():
+        click.echo(f"{count:>6} × {printable(reason)}")
+    click.echo(f"{len(wanted)} call(s) {'would' if dry_run else 'will'} be tried again at once.")
+
+
+def _retryable(journal: Journal, call_id: str) -> Call:
+    found = journal.resolve(call_id)
+    call = journal.call(found) if found else None
+    if call is None:
+        raise Problem(f"no call {call_id!r} in the journal")
+    if not _open_step(call):
+        why = f"skipped ({call.skipped})" if call.skipped else f"{call.state} and has nothing to try again"
+        raise Problem(f"call {call.call_id} is {why}; `itgrix-bx calls show {call.call_id}` tells its story")
+    return call
+
+
+def _open_step(call: Call) -> str:
+    """What another try would do; empty when there is nothing to do."""
+    if call.recording.state in ("missing", "refused") or call.recording.left_out:
+        return ATTACH
+    return call.failed_step or next_step(call) or ""
+
+
+_ROW = "{:<19}  {:<20} {} {:<16} {:<6} {:>7}  {:<5} {}"
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in ("started", "id", "", "client", "ext.", "talk", "code", "state", "last error"):
-        table.add_column(title, overflow="fold")
+    click.secho(_ROW.format("started", "id", " ", "client", "ext.", "talk", "code", "state"), bold=True)
     for row in rows:
         arrow = {"in": "←", "out": "→"}.get(row["direction"], "·")
-        talk = "" if row["talk_seconds"] is None else f"{row['talk_seconds']} s"
+        talk = "" if row["talk_seconds"] is None else f"{row['talk_seconds']:,} s"
         started = row["started_at"][:19].replace("T", " ")
         cells = (started, row["id"], arrow, row["client_number"], row["extension"], talk, row["status_code"])
-        table.add_row(*(_safe(cell) for cell in (*cells, row["state"], row["last_error"])))
-    Console().print(table)
+        click.echo(_ROW.format(*(printable(cell) for cell in (*cells, row["state"]))).rstrip())
+        if row["last_error"]:  # a sentence needs the whole width
+            click.echo(f"    {printable(row['last_error'])}")
     if not rows:
         click.echo("No calls.")
 
@@ -114,17 +148,31 @@ def _print_call(result: dict[str, Any]) -> None:
     steps = result.pop("steps")
     for key, value in result.items():
         if value not in (None, [], ""):
-            console.print(f"[bold]{key:>15}[/bold]  {_safe(value)}")
+            console.print(f"[bold]{key:>15}[/bold]  {safe(_told(value))}")
     console.print()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for at, after, step in _with_times(steps):
+        table.add_row(at, after, safe(step.pop("step")), safe(_told(step)))
+    console.print(table)
+
+
+def _with_times(steps: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(time of day, with the date where it is another one; since the first step; the step)."""
+    began, day = (unix(steps[0]["at"]) if steps else 0.0), ""
     for step in steps:
-        at, name = step.pop("at"), step.pop("step")
-        told = "  ".join(f"{key}={value}" for key, value in step.items())
-        console.print(f"[dim]{at[11:23]}[/dim]  [bold]{name:<15}[/bold] {_safe(told)}")
+        at = step.pop("at")
+        yield at[11:23] if at[:10] == day else f"{at[:10]} {at[11:23]}", f"{unix(at) - began:+,.1f} s", step
+        day = at[:10]
 
 
-def _safe(value: object) -> str:
-    """Names and numbers come from outside: no markup, no terminal control."""
-    from rich.markup import escape
-
-    text = "" if value is None else str(value)
-    return escape("".join(c if c.isprintable() else "�" for c in text))
+def _told(value: Any) -> str:
+    """Nested data as people read it."""
+    if isinstance(value, dict):
+        return "  ".join(f"{key}={_told(part)}" for key, part in value.items() if part not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(f"({_told(part)})" if isinstance(part, dict) else _told(part) for part in value)
+    return str(value)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from rich.markup import escape
 
+from bx24client import mask
 from itgrix_bx.config import ConfigError, Settings, load
 from itgrix_bx.times import unix
 from sql.database import Database, DatabaseAwayError
@@ -20,7 +22,7 @@ class Problem(click.ClickException):
     """Something the user can put right, in one sentence; exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"itgrix-bx: {self.format_message()}", err=True, file=file)
+        click.echo(f"itgrix-bx: {mask(self.format_message())}", err=True, file=file)
 
 
 @dataclass
@@ -60,4 +62,24 @@ def parse_time(text: str | None) -> float | None:
 
 
 def echo_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print `value`; what somebody wrote into it that is a secret of ours is hidden."""
+    click.echo(json.dumps(_masked(value), ensure_ascii=False, indent=2))
+
+
+def printable(value: object) -> str:
+    """What came from outside as text for the terminal: no control characters, no secrets."""
+    text = "" if value is None else mask(str(value))
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def safe(value: object) -> str:
+    """Likewise for rich: what looks like markup is none."""
+    return escape(printable(value))
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _masked(part) for key, part in value.items()}
+    return [_masked(part) for part in value] if isinstance(value, (list, tuple)) else value

@@ -6,10 +6,9 @@ import sys
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from itgrix_bx.cli.common import Context, Problem, echo_json
+from itgrix_bx.cli.common import Context, Problem, echo_json, safe
 from itgrix_bx.config import ConfigError, locate
 from itgrix_bx.setup import checks
 
@@ -43,6 +42,6 @@ def doctor(context: Context, as_json: bool) -> None:
 def _print(found: list[checks.Check]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in found:
-        cure = f"\n[dim]→ {escape(check.cure)}[/dim]" if check.cure and check.result != checks.OK else ""
-        table.add_row(_MARKS[check.result], f"[bold]{escape(check.part)}[/bold]", escape(check.found) + cure)
+        cure = f"\n[dim]→ {safe(check.cure)}[/dim]" if check.cure and check.result != checks.OK else ""
+        table.add_row(_MARKS[check.result], f"[bold]{safe(check.part)}[/bold]", safe(check.found) + cure)
     Console().print(table)

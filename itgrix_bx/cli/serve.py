@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import logging
 import signal
 import sys
@@ -11,6 +12,7 @@ import threading
 
 import click
 
+from bx24client import mask
 from itgrix_bx.cli.common import Context, Problem
 from itgrix_bx.config import ConfigError
 from itgrix_bx.systemd import notify
@@ -43,7 +45,7 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
     except ConfigError as error:
         raise Problem(str(error)) from None
     except OSError as error:
-        raise Problem(f"cannot start: {error.strerror or error}; {_cure(error)}") from None
+        raise Problem(f"cannot start: {_what(error)}; {_cure(error)}") from None
     signal.signal(signal.SIGHUP, lambda *_: _reload(context, service))
     notify("READY=1")
     while not stop.wait(1):
@@ -68,15 +70,29 @@ def _reload(context: Context, service: object) -> None:
         logging.getLogger("itgrix_bx").error("settings not taken: %s", problem.format_message())
 
 
+def _what(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
 def _cure(error: OSError) -> str:
-    if error.errno == 98:
-        return "another program has the address: see [fastagi] listen and [web] listen (FreePBX owns 4573)"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "if itgrix-bx runs already (`itgrix-bx status`), use that one or stop it first; if another program has the "
+            "address, choose another (FreePBX owns 4573)"
+        )
     return "check the paths and addresses in the configuration"
 
 
+class _Masked(logging.Formatter):
+    """A portal may repeat in its errors what it was sent, and a library in its own: no secret gets into the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
 def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masked("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("urllib3", "waitress", "alembic", "werkzeug"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -2,42 +2,144 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Iterator
+from typing import Any
 
-from itgrix_bx.cli.common import Context, echo_json
-from itgrix_bx.delivery.schedule import due
-from itgrix_bx.spool import Spool
-from itgrix_bx.times import ago, iso
-from sql.journal import Journal
-from sql.staff import Staff
+import click
+from rich.console import Console
+from rich.table import Table
+
+from itgrix_bx.cli.common import Context, Problem, echo_json, safe
+from itgrix_bx.standing import standing
+from itgrix_bx.times import ago, span, unix
+
+_FAILED = "`itgrix-bx calls list --state failed`, then `calls retry`"
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def status(context: Context, as_json: bool) -> None:
-    """What is going on: calls by state, what delivery owes the portal, the spool."""
-    spool = Spool(context.settings().journal.directory)
-    with context.database() as database:
-        journal = Journal(database, due)
-        backlog, oldest = journal.backlog()
-        synced_at = Staff(database).synced_at()
-        states = journal.counts()
-        errors = [call for call in journal.find(limit=1, state="failed") if call.last_error]
-    found = {
-        "calls": states,
-        "backlog": backlog,
-        "oldest": iso(oldest),
-        "spool_bytes": spool.size(),
-        "users_synced_at": iso(synced_at),
-        "last_failure": {"id": errors[0].call_id, "error": errors[0].last_error} if errors else None,
-    }
-    if as_json:
-        echo_json(found)
-        return
-    click.echo("calls     " + (", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none yet"))
-    click.echo(f"backlog   {backlog}" + (f", the oldest began {ago(oldest)} ago" if oldest else ""))
-    click.echo(f"spool     {spool.size()} bytes")
-    click.echo("users     " + (f"read {ago(synced_at)} ago" if synced_at else "never read: run `itgrix-bx users sync`"))
-    if errors:
-        click.echo(f"failed    {errors[0].call_id}: {errors[0].last_error} (`itgrix-bx calls list --state failed`)")
+    """How things stand: calls, what delivery owes the portal, lag, leases, the spool, the last error.
+
+    The service, the portal and the request line are asked of the running service at [web] listen; everything else is
+    read from the journal and the spool, so it is told without the service too. Exit code 1 when the database is away.
+    """
+    with context.database(checked=False) as database:
+        found = standing(context.settings(), database)
+    echo_json(found) if as_json else _print(found)
+    if not found["database"]["ok"]:
+        raise Problem(f"{found['database']['error']}; calls go to the spool meanwhile")
+
+
+def _print(found: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, text in _lines(found):
+        table.add_row(title, text)
+    Console(highlight=False).print(table)
+
+
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    parts = found["service"]["parts"]
+    yield "service", _service(found["service"])
+    yield "portal", _portal(parts.get("portal"))
+    for name, part in sorted(parts.items()):
+        if name not in ("portal", "journal") and not part.get("ok", True):
+            yield name, f"[yellow]not well[/yellow] {safe(part.get('error', ''))}".rstrip()
+    yield "database", _database(found["database"], parts.get("journal", {}))
+    if "calls" in found:
+        yield "calls", _counted(found["calls"]) or "none under way"
+        yield "last 24 h", _counted(found["last_day"]) or "none"
+        yield from _backlog(found["backlog"])
+        yield "lag", _lag(found["lag"])
+        yield "leases", "\n".join(map(_lease, found["leases"])) or "none"
+    yield "spool", _spool(found["spool"])
+    if "calls" in found:
+        yield "users", f"read {_ago(found['users_synced_at'])}" if found["users_synced_at"] else _NO_USERS
+        oldest = found["oldest_call"]
+        yield "kept", f"{found['keep_days']} days" + (f", the oldest call is of {oldest[:10]}" if oldest else "")
+        yield "last error", _error(found["last_error"])
+    if failed := found.get("calls", {}).get("failed"):
+        yield "failed", f"[red]{failed}[/red]: {_FAILED}"
+
+
+_NO_USERS = "never read: run `itgrix-bx users sync`"
+
+
+def _service(service: dict[str, Any]) -> str:
+    if not service["runs"]:
+        return f"[red]does not run[/red]: nothing answers on {safe(service['address'])} ([dim]web[/dim] part)"
+    agi = service["parts"].get("fastagi")
+    if agi is None:
+        return "runs, without the hooks"
+    busy = f"{agi.get('in_hand', 0)} hooks in hand, {agi.get('queued', 0)} in line, {agi.get('sessions', 0)} done"
+    return safe(f"runs: {busy}, {agi.get('refused', 0)} refused, {agi.get('errors', 0)} failed")
+
+
+def _portal(portal: dict[str, Any] | None) -> str:
+    if portal is None:
+        return "not known while the service does not run: `itgrix-bx doctor` asks it"
+    if portal.get("ok"):
+        return safe(f"answers; {portal.get('requests', 0)} requests since the start")
+    since = span(float(portal.get("ill_for_s", 0)))
+    return f"[red]ill for {since}[/red]: {safe(portal.get('error'))}"
+
+
+def _database(database: dict[str, Any], journal: dict[str, Any]) -> str:
+    if not database["ok"]:
+        return f"[red]away[/red]: {safe(database['error'])}"
+    since = journal.get("database_away_since")
+    return f"[yellow]answers again; the service has missed it since {safe(since)}[/yellow]" if since else "answers"
+
+
+def _counted(states: dict[str, int]) -> str:
+    order = ("open", "registered", "ended", "finished", "complete", "skipped", "failed")
+    return " · ".join(f"{states[state]:,} {state}" for state in order if states.get(state))
+
+
+def _backlog(backlog: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if not backlog["total"]:
+        yield "backlog", "nothing is owed to the portal"
+    for step, owed in backlog["steps"].items():
+        if owed["now"] or owed["later"]:
+            waits = f"{owed['now']:,} now, {owed['later']:,} later, the oldest since {_ago(owed['oldest'])}"
+            yield f"  {step}", waits if owed["now"] else f"{waits}, next try {_clock(owed['next_try'])}"
+
+
+def _lag(lag: dict[str, Any]) -> str:
+    told = []
+    if lag["median_s"] is not None:
+        told.append(
+            f"the last {lag['calls']} calls were in the portal {span(lag['median_s'])} after their end"
+            f" (median; 95 %: {span(lag['p95_s'])})"
+        )
+    if lag["oldest_s"] is not None:
+        told.append(f"the oldest that is not waits {span(lag['oldest_s'])}")
+    return "; ".join(told) or "no call was delivered yet"
+
+
+def _lease(lease: dict[str, Any]) -> str:
+    return safe(f"{lease['owner']}: {lease['calls']} since {_clock(lease['since'])}, until {_clock(lease['until'])}")
+
+
+def _spool(spool: dict[str, Any]) -> str:
+    if not spool["bytes"]:
+        return "empty"
+    oldest = f", the oldest {_ago(spool['oldest'])}" if spool["oldest"] else ""
+    return f"[yellow]{spool['events']:,} events, {spool['bytes']:,} bytes[/yellow]{oldest}"
+
+
+def _error(error: dict[str, Any] | None) -> str:
+    if error is None:
+        return "none among the calls that are not delivered"
+    return f"{_ago(error['at'])}, call {safe(error['id'])}: {safe(error['error'])}"
+
+
+def _ago(at: str) -> str:
+    return f"{ago(unix(at))} ago"
+
+
+def _clock(at: str) -> str:
+    return at[11:19]

@@ -8,8 +8,10 @@ from itgrix_bx.calls.call import OUT, Call, Doubt
 
 IN_FLIGHT_S = 75.0  # a request nobody saw the end of is left alone this long (the cloud ends one after 60 s)
 OTHERS_S = 10.0  # within this time a server that was started again tells what it has in its spool
+LEASE_S = 300.0  # longer than the requests of any step together
 SECOND_LEG_S = 2.0  # an outbound call's other leg reports within this time, with the recording's name
 _SLOWEST_S = 600.0
+_LONGEST_S = 1800.0  # whatever a portal asks for
 
 REGISTER, FINISH, ATTACH = "register", "finish", "attach"
 
@@ -49,14 +51,14 @@ def _finish_at(call: Call) -> float:
 
 def _told_at(call: Call) -> float:
     """When all that is known of a call that is over has been told."""
-    return (call.ended_at or 0.0) + (OTHERS_S if call.told_in_part else 0.0)
+    return (call.over_since or 0.0) + (OTHERS_S if call.told_in_part else 0.0)
 
 
 def _attach_at(call: Call) -> float:
     recording = call.recording
     if recording.doubt is not None:  # asked about while it may still run, like a finish
         return recording.retry_at or recording.doubt.since + IN_FLIGHT_S
-    return recording.retry_at or call.ended_at or 0.0
+    return recording.retry_at or call.over_since or 0.0
 
 
 _DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
@@ -70,4 +72,4 @@ def settled_at(doubt: Doubt) -> float:
 def back_off(tries: int, least_s: float | None = None) -> float:
     """Seconds until try number `tries` + 1: doubling, with jitter so that a backlog does not come back at once."""
     grown = min(_SLOWEST_S, 2.0 ** min(tries, 10)) * random.uniform(0.75, 1.25)
-    return max(grown, least_s or 0.0)
+    return min(max(grown, least_s or 0.0), _LONGEST_S)

@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from bx24client import Bitrix24
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.directory import Directory
-from itgrix_bx.calls.events import Event
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.clock import WallClock
 from itgrix_bx.config import Settings
+from itgrix_bx.delivery import schedule
 from itgrix_bx.delivery.asking import Begin
 from itgrix_bx.delivery.attach import Attach
 from itgrix_bx.delivery.cards import Cards
@@ -26,11 +28,11 @@ from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.spool import SpoolError
 from sql.database import DatabaseAwayError
-from sql.journal import LeaseLostError
+from sql.journal import CLOCK_WAS_WRONG_S, LeaseLostError
 
 log = logging.getLogger("itgrix_bx.delivery")
 
-_LEASE_S = 300.0  # longer than the requests of any step together
+_LEASE_S = schedule.LEASE_S
 _IDLE_S = 1.0
 _LIVE_S = 120.0  # a call that ended this recently goes before the backlog
 _SLOWEST_PROBE_S = 60.0
@@ -92,6 +94,7 @@ class Worker:
         self._crews = (_Crew((REGISTER, FINISH), 128), _Crew((ATTACH,), 128))
         self._probe_at = 0.0
         self._held: set[str] = set()  # calls whose lease could not be given back
+        self._clock = WallClock()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
@@ -145,6 +148,9 @@ class Worker:
             self._held.discard(call_id)
 
     def _take_due(self, crew: _Crew) -> None:
+        # A clock that was set ends leases before their time: what is in flight is let come to its own end first.
+        if self._clock.quiet(schedule.IN_FLIGHT_S):
+            return
         # What waits in the spool may be about the very calls that are due.
         if not self._logbook.caught_up or not self._employees.known:
             return
@@ -192,8 +198,7 @@ class Worker:
     def _do_next_step(self, call_id: str) -> bool:
         """Whether the lease was given back."""
         journal = self._logbook.journal
-        call = journal.call(call_id)
-        found = due(call) if call is not None else None
+        call, found = self._look_at(call_id)
         if call is None or found is None or found[1] > time.time():
             journal.correct(call_id, self._owner, found)
             return True
@@ -206,6 +211,17 @@ class Worker:
         stored = self._logbook.record(events, release=self._owner, patience_s=_PATIENCE_S)
         log.info("call %s: %s", call_id, ", ".join(_told(event) for event in events))
         return stored is not None
+
+    def _look_at(self, call_id: str) -> tuple[Call | None, tuple[str, float] | None]:
+        """The call, and what is due when."""
+        journal = self._logbook.journal
+        call = journal.call(call_id)
+        found = due(call) if call is not None else None
+        now = time.time()
+        if found is None or found[1] <= now + CLOCK_WAS_WRONG_S:
+            return call, found
+        call = journal.append([Event(call_id, Kind.CLOCK, now, {"now": now})]).call
+        return call, due(call)
 
 
 def _told(event: Event) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.portal import external_call_id
+from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx.ami import Ami
@@ -157,7 +158,7 @@ class Closer:
         ended_at = max(self._signs.last(call.call_id, call.linkedid), call.heard_at)
         # Two workers that close the same call make one event of it.
         event_id = uuid.uuid5(_SAME_CALL, f"{call.call_id} {call.heard_at}").hex
-        data = {"source": "ami", "ended_at": ended_at}
+        data = {"source": "ami", "ended_at": ended_at} | stamp(time.time())
         at = max(time.time(), call.heard_at + 0.001)  # after the last hook, whatever the clock did since
         self._logbook.record([Event(call.call_id, Kind.GONE, at, data, event_id)])
         log.info("call %s: its channels are gone and no hook told its end; closed", call.call_id)

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
 from itgrix_bx.config import Settings, split_address
 from itgrix_bx.delivery.recording import convert
@@ -143,12 +145,23 @@ def database(settings: Settings) -> Iterator[Check]:
         reason = check_schema(opened)
         name = opened.engine.dialect.name
         yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason or "")
+        yield from durability(opened)
         if not reason and not Staff(opened).synced_at():
             yield Check("users list", "never read", WARNING, "run `itgrix-bx users sync`")
     except DatabaseAwayError as error:
         yield Check("database", str(error), BAD, "check [database] url and that the server runs")
     finally:
         opened.close()
+
+
+def durability(opened: Database) -> Iterator[Check]:
+    """Whether a commit is on the disk when the hook is told so. Raises DatabaseAwayError."""
+    if opened.engine.dialect.name == "sqlite":
+        return  # every connection of ours asks for it
+    query = sa.text("SELECT @@innodb_flush_log_at_trx_commit")
+    if (found := opened.read(lambda c: c.execute(query).scalar())) != 1:
+        cure = "set innodb_flush_log_at_trx_commit = 1 on the database server: a power cut loses calls otherwise"
+        yield Check("database on disk", f"innodb_flush_log_at_trx_commit is {found}", WARNING, cure)
 
 
 def spool(settings: Settings) -> Check:

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from waitress.server import create_server
 
 Health = Callable[[], dict[str, dict[str, Any]]]
 
 
-def create_app(health: Health) -> Flask:
+def create_app(health: Health, metrics: CollectorRegistry) -> Flask:
     """The application; `health` returns each part as {"ok": bool, ...} by name."""
     app = Flask("itgrix_bx")
 
@@ -21,6 +23,11 @@ def create_app(health: Health) -> Flask:
         parts = health()
         well = all(part["ok"] for part in parts.values() if part.get("vital", True))
         return jsonify(status="ok" if well else "error", parts=parts), 200 if well else 503
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(encode(metrics), content_type=content_type)
 
     return app
 

@@ -17,6 +17,8 @@ from itgrix_bx.emulator.asterisk import AgiCall
 from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.report import summary
 from itgrix_bx.service import Service
+from sql import Database
+from tests.mariadb_server import mariadb
 
 CLIENT = "+79161234567"  # contact 7 of the double, whose responsible is user 11, extension 101
 STRANGER = "+79990001122"
@@ -149,3 +151,23 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
 @pytest.fixture
 def office(make_office: Callable[..., Office]) -> Office:
     return make_office()
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    with mariadb() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.db"
+    url = str(request.getfixturevalue("mariadb_url"))
+    database = Database(url)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP DATABASE itgrix_bx")
+        connection.exec_driver_sql("CREATE DATABASE itgrix_bx CHARACTER SET utf8mb4")
+    database.close()
+    return url

@@ -14,10 +14,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("calls") as calls:
-        calls.add_column(sa.Column("ended_at", sa.Double()))
-        calls.add_column(sa.Column("step", sa.String(10)))
-        calls.add_column(sa.Column("last_error", sa.String(255)))
+    # MySQL commits every DDL statement: what a killed upgrade left half done is done only as far as it is missing.
+    found = sa.inspect(op.get_bind())
+    present = {column["name"] for column in found.get_columns("calls")}
+    kinds = {"ended_at": sa.Double(), "step": sa.String(10), "last_error": sa.String(255)}
+    for name in kinds.keys() - present:
+        op.add_column("calls", sa.Column(name, kinds[name]))
     table = sa.table("calls", sa.column("id"), sa.column("portal_call_id"), sa.column("state"), sa.column("step"),
                      sa.column("due_at"), sa.column("started_at"), sa.column("ended_at"))  # fmt: skip
     connection = op.get_bind()
@@ -29,8 +31,11 @@ def upgrade() -> None:
     connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(step=step))
     over = table.c.state.in_(("ended", "finished", "complete"))
     connection.execute(sa.update(table).where(over).values(ended_at=table.c.started_at))
-    op.drop_index("calls_portal", "calls")
-    op.create_index("calls_portal", "calls", ["portal_call_id"], unique=True)
+    unique = {index["name"]: index["unique"] for index in found.get_indexes("calls")}
+    if not unique.get("calls_portal", True):
+        op.drop_index("calls_portal", "calls")
+    if not unique.get("calls_portal"):
+        op.create_index("calls_portal", "calls", ["portal_call_id"], unique=True)
 
 
 def _one_call_each(connection: sa.Connection, table: sa.TableClause) -> None:

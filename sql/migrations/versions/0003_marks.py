@@ -14,6 +14,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    if sa.inspect(op.get_bind()).has_table("marks"):
+        return  # MySQL keeps what a killed upgrade had done
     op.create_table(
         "marks",
         sa.Column("name", sa.String(length=80), nullable=False),

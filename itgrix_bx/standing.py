@@ -1,0 +1,97 @@
+"""How things stand, for `status`: the running service, the journal, the spool. Nothing walks through all calls."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from itgrix_bx.config import Settings, split_address
+from itgrix_bx.delivery.schedule import LEASE_S
+from itgrix_bx.spool import Spool
+from itgrix_bx.times import iso
+from sql.database import Database, DatabaseAwayError
+from sql.overview import Overview, Owed
+from sql.schema import check
+from sql.staff import Staff
+
+_ASK_S = 3.0
+_LAST_CALLS = 100
+_DAY_S = 86400.0
+_OUTCOME = ("register", "finish")  # what makes a call known; a recording may rightly be waited for
+
+
+def standing(settings: Settings, database: Database) -> dict[str, Any]:
+    """Everything `status --json` tells; what is not known is None. Never raises for a part that is away."""
+    spool = Spool(settings.journal.directory).waiting()
+    found: dict[str, Any] = {
+        "service": service(settings),
+        "spool": {"bytes": spool.bytes, "events": spool.events, "oldest": iso(spool.oldest)},
+    }
+    try:
+        if problem := check(database):
+            return found | {"database": {"ok": False, "error": problem}}
+        return found | {"database": {"ok": True, "error": None}} | journal(settings, database)
+    except DatabaseAwayError as error:
+        return found | {"database": {"ok": False, "error": str(error)}}
+
+
+def service(settings: Settings) -> dict[str, Any]:
+    """What the running service says of itself: {"runs": bool, "address", "parts": ...}."""
+    host, port = split_address(settings.web.listen)
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    nobody: dict[str, Any] = {"runs": False, "address": settings.web.listen, "parts": {}}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{here}:{port}/healthz", timeout=_ASK_S) as answer:
+            said = json.load(answer)
+    except urllib.error.HTTPError as error:  # 503: it runs and is not well
+        said = json.loads(error.read() or b"{}") if error.code == 503 else {}
+    except (OSError, ValueError):
+        return nobody
+    parts = said.get("parts") if isinstance(said, dict) else None
+    return nobody | {"runs": True, "parts": parts} if isinstance(parts, dict) else nobody
+
+
+def journal(settings: Settings, database: Database) -> dict[str, Any]:
+    """What the journal tells. Raises DatabaseAwayError."""
+    overview, now = Overview(database), time.time()
+    owed = overview.backlog(now)
+    trouble = overview.last_trouble()
+    return {
+        "calls": overview.unfinished(),
+        "last_day": overview.finished_since(now - _DAY_S),
+        "backlog": {"total": sum(o.now + o.later for o in owed.values()), "steps": _steps(owed)},
+        "lag": _lag(owed, overview.lags(_LAST_CALLS), now),
+        "leases": [
+            {"owner": lease.owner, "calls": lease.calls, "since": iso(lease.until - LEASE_S), "until": iso(lease.until)}
+            for lease in overview.leases(now)
+        ],
+        "last_error": trouble and {"id": trouble.call_id, "error": trouble.error, "at": iso(trouble.at)},
+        "users_synced_at": iso(Staff(database).synced_at()),
+        "oldest_call": iso(overview.oldest()),
+        "keep_days": settings.journal.keep_days,
+    }
+
+
+def _steps(owed: dict[str, Owed]) -> dict[str, dict[str, Any]]:
+    nothing = {"now": 0, "later": 0, "oldest": None, "next_try": None}
+    told = {
+        step: {"now": o.now, "later": o.later, "oldest": iso(o.oldest), "next_try": iso(o.next_at)}
+        for step, o in owed.items()
+    }
+    return {step: told.get(step, nothing) for step in ("register", "finish", "attach")}
+
+
+def _lag(owed: dict[str, Owed], seconds: list[float], now: float) -> dict[str, Any]:
+    oldest = min((owed[step].oldest for step in _OUTCOME if step in owed), default=None)
+    ordered = sorted(seconds)
+    return {
+        "oldest_s": None if oldest is None else round(max(0.0, now - oldest), 1),
+        "median_s": round(statistics.median(ordered), 1) if ordered else None,
+        "p95_s": round(ordered[int(len(ordered) * 0.95)], 1) if ordered else None,
+        "calls": len(ordered),
+    }

@@ -1,0 +1,146 @@
+"""`GET /metrics` and `/healthz` of the running service, and what they must not tell."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service.conftest import CLIENT, DID, Office, eventually
+
+ID = "1700000000.1"
+REGISTER = "telephony.externalCall.register"
+
+
+def get(office: Office, path: str, **headers: str) -> tuple[int, str, str]:
+    assert office.service.web is not None
+    host, port = office.service.web.address
+    request = urllib.request.Request(f"http://{host}:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def scrape(office: Office) -> dict[tuple[str, ...], float]:
+    """(name, label values…) -> value."""
+    status, _, text = get(office, "/metrics")
+    assert status == 200
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def health(office: Office) -> dict[str, Any]:
+    return dict(json.loads(get(office, "/healthz")[2])["parts"])
+
+
+def missed(office: Office, call_id: str = ID) -> None:
+    office.hook("inbound", call_id, DID)
+    office.hook("hangup", call_id, "in", DIALSTATUS="NOANSWER")
+
+
+def test_a_delivered_call_is_counted_at_every_step(office: Office) -> None:
+    missed(office)
+    office.until(ID, "complete")
+    office.hook("inbond", ID)
+    found = eventually(lambda: (s := scrape(office))["itgrix_bx_delivery_results_total", "done", "finish"] and s)
+    assert found["itgrix_bx_hook_seconds_count", "inbound"] == 1
+    assert found["itgrix_bx_hook_seconds_count", "hangup"] == 1
+    assert 0 < found["itgrix_bx_hook_seconds_sum", "inbound"] < 10
+    assert found["itgrix_bx_delivery_results_total", "done", "register"] == 1
+    assert found["itgrix_bx_finish_lag_seconds_count",] == 1
+    assert found["itgrix_bx_portal_requests_total", "worked"] >= 3
+    assert found["itgrix_bx_fastagi_sessions_total",] == 3
+    assert found["itgrix_bx_fastagi_unknown_hooks_total",] == 1
+    assert found["itgrix_bx_database_up",] == found["itgrix_bx_portal_well",] == 1
+    assert found["itgrix_bx_backlog_calls", "finish", "now"] == found["itgrix_bx_spool_bytes",] == 0
+
+
+def test_what_is_owed_and_what_goes_wrong_can_be_seen(office: Office) -> None:
+    office.portal.faults([{"method": "*", "kind": "auth", "times": -1}])
+    for n in range(4):
+        missed(office, f"17.{n}")
+    eventually(lambda: not office.service.client.health.well)
+    found = eventually(lambda: (s := scrape(office))["itgrix_bx_backlog_calls", "register", "later"] and s)
+    assert found["itgrix_bx_calls", "ended"] == 4
+    assert found["itgrix_bx_backlog_oldest_seconds", "register"] > 0
+    assert found["itgrix_bx_portal_requests_total", "AuthFailed"] >= 1
+    assert found["itgrix_bx_delivery_results_total", "failed", "register"] >= 1
+    portal = health(office)["portal"]
+    assert (portal["ok"], portal["vital"]) == (False, False)
+    assert "webhook" in portal["error"]
+
+
+def test_a_scrape_tells_of_no_caller(office: Office) -> None:
+    for n in range(3):
+        missed(office, f"17.{n}")
+        office.until(f"17.{n}", "complete")
+    text = get(office, "/metrics")[2]
+    labels = {v for f in text_string_to_metric_families(text) for s in f.samples for v in s.labels.values()}
+    assert not [v for v in labels if CLIENT.strip("+") in v or "17." in v or "externalCall." in v or "Иван" in v]
+
+
+def test_every_metric_is_documented(office: Office) -> None:
+    missed(office)
+    office.until(ID, "complete")
+    text = (Path(__file__).parents[2] / "docs" / "operation.md").read_text(encoding="utf-8")
+    families = list(text_string_to_metric_families(get(office, "/metrics")[2]))
+    names = {f.name + ("_total" if f.type == "counter" else "") for f in families if f.name.startswith("itgrix_bx")}
+    assert len(names) > 15
+    assert [name for name in names if f"`{name}" not in text and not name.endswith("_created")] == []
+
+
+def test_an_openmetrics_scraper_gets_its_own_format(office: Office) -> None:
+    _, kind, text = get(office, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def test_a_database_that_is_away_is_told_by_both(office: Office, tmp_path: Path) -> None:
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    office.hook("ring", ID, "101")
+    found = scrape(office)
+    assert found["itgrix_bx_database_up",] == 0
+    assert found["itgrix_bx_spool_bytes",] > 0
+    assert health(office)["journal"]["database_away_since"] is not None
+    blocker.execute("ROLLBACK")
+    eventually(lambda: scrape(office)["itgrix_bx_database_up",] == 1)
+    assert health(office)["journal"]["database_away_since"] is None
+
+
+SECRETS = ("s3cretOfTheDatabase", "s3cretOfTheManager")
+
+
+@pytest.mark.parametrize("kind", ["error", "auth"])
+def test_a_portal_that_repeats_our_secrets_makes_nobody_tell_them(
+    make_office: Callable[..., Office], caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level("DEBUG")
+    office = make_office(
+        ami={"secret": SECRETS[1]}, cdr={"url": f"mysql+pymysql://cdr:{SECRETS[0]}@127.0.0.1:9/asteriskcdrdb"}
+    )
+    webhook = office.settings.portal.webhook.get_secret_value()
+    own = webhook.rstrip("/").rsplit("/", 1)[1]
+    said = f"{webhook} {own} {' '.join(SECRETS)}"
+    office.portal.faults([{"method": "*", "kind": kind, "code": own, "description": said, "times": -1}])
+    missed(office)
+    eventually(lambda: office.call(ID).last_error)
+    journal = office.service.journal
+    told = [
+        get(office, "/healthz")[2], get(office, "/metrics")[2], office.call(ID).last_error, office.summary(ID),
+        journal.events(ID), office.service.client.health.last_error, caplog.text,
+    ]  # fmt: skip
+    for secret in (own, *SECRETS):
+        assert secret not in str(told)
