@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
 
 from bx24client import php
 from bx24client.commands import Command, Ref
@@ -25,6 +26,8 @@ MAX_LINE = 50
 MAX_REASON = 255
 MAX_STATUS = 255
 MAX_CURRENCY = 50
+MAX_URL = 2000
+_WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _NOT_IN_PHONE = re.compile(r"[^0-9#*+,;]")
 
 _STATISTIC_FIELDS = (
@@ -157,7 +160,7 @@ def finish(params: Mapping[str, Any]) -> Command[Finished]:
     """
     prepared = _upper_case(params)
     if "RECORD_URL" in prepared:
-        raise ValueError("RECORD_URL in finish loses recordings silently: use attach_record or upload_url")
+        raise ValueError("RECORD_URL in finish loses recordings silently: attach it afterwards")
     _clamp(prepared, "FAILED_REASON", MAX_REASON)
     _clamp(prepared, "STATUS_CODE", MAX_STATUS)
     _clamp(prepared, "COST_CURRENCY", MAX_CURRENCY)
@@ -177,6 +180,20 @@ def attach_record(call_id: str | Ref, filename: str, content: bytes) -> Command[
         "FILENAME": check_filename(filename),
         "FILE_CONTENT": base64.b64encode(content).decode("ascii"),
     }
+    return Command("telephony.externalCall.attachRecord", params, read_file_id)
+
+
+def attach_record_url(call_id: str | Ref, filename: str, url: str) -> Command[int]:
+    """Let the portal fetch the recording of a finished call from `url` while it answers; returns the id of the file.
+
+    The address must answer 200 with the audio itself, its path end in .wav or .mp3. Where the portal cannot fetch it
+    the answer is FileRefused. Raises ValueError for what is no http(s) address, FileRefused for a name.
+    """
+    if not _WEB_ADDRESS.fullmatch(url) or not urlsplit(url).hostname or len(url) > MAX_URL:
+        raise ValueError("the portal fetches recordings from http:// and https:// addresses only")
+    if not urlsplit(url).path.endswith((".wav", ".mp3")):
+        raise FileRefused(description="the path of the address must end in .wav or .mp3")
+    params = {"CALL_ID": call_id, "RECORD_URL": url, "FILENAME": check_filename(filename)}
     return Command("telephony.externalCall.attachRecord", params, read_file_id)
 
 

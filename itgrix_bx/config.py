@@ -77,6 +77,16 @@ def _certificates(value: str) -> str:
     return value
 
 
+def _public_url(value: str) -> str:
+    url = urlsplit(value)
+    if not value:
+        return value
+    beyond = url.query or url.fragment or url.username or not re.fullmatch("[!-~]{1,200}", value)
+    if url.scheme not in ("https", "http") or not url.hostname or beyond:
+        raise ValueError("must be an address others reach our /recordings/ by: https://pbx.example.com/recordings/")
+    return value if value.endswith("/") else f"{value}/"
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -138,7 +148,7 @@ class Recordings(_Section):
     asterisk_directory: str = ""
     wait: float = Field(default=3600, ge=0)
     mp3: bool = False
-    public_url: str = ""
+    public_url: Annotated[str, AfterValidator(_public_url)] = ""
 
 
 class Ami(_Section):

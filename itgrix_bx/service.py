@@ -18,6 +18,7 @@ from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.schedule import due
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
@@ -33,10 +34,12 @@ from itgrix_bx.switchboard import Switchboard
 from itgrix_bx.times import iso
 from itgrix_bx.web.app import WebServer, create_app
 from itgrix_bx.web.metrics import Metrics, Parts
+from itgrix_bx.web.recordings import recordings
 from sql.budgets import Budgets
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
 from sql.marks import Marks
+from sql.notes import Notes
 from sql.overview import Overview
 from sql.schema import upgrade
 from sql.staff import Staff
@@ -84,7 +87,8 @@ class Service:
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.retention = Retention(self.journal, settings.journal.keep_days)
-        self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees)
+        self.fetching = Fetching(settings.recordings.public_url, Notes(self.database))
+        self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees, self.fetching)
         self.ami: Ami | None = None
         self.closer: Closer | None = None
         if settings.ami.username and "worker" in only:
@@ -112,7 +116,8 @@ class Service:
         """
         # Every address is taken before the first hook is answered: a second instance ends here and has touched nothing.
         if "web" in self._only:
-            app = create_app(self.health, self.metrics.registry)
+            pages = recordings(self._settings.recordings, self.fetching, self.logbook)
+            app = create_app(self.health, self.metrics.registry, pages)
             with _naming("[web] listen", self._settings.web.listen):
                 self.web = WebServer(split_address(self._settings.web.listen), app)
         if "agi" in self._only:
@@ -128,6 +133,7 @@ class Service:
         while not self._stopping.is_set():
             try:
                 upgrade(self.database)
+                self.fetching.prepare()
                 break
             except DatabaseAwayError as error:
                 log.error("the database cannot be prepared yet: %s", error)
@@ -152,13 +158,13 @@ class Service:
         """Finish the sessions and requests in hand, refuse new ones."""
         self._stopping.set()
         self.agi.stop(drain_s)
-        if self.web is not None:
-            self.web.stop()
         if self.closer is not None:
             self.closer.stop()
         self.watcher.stop()
         self.retention.stop()
         self.worker.stop()
+        if self.web is not None:  # after the worker: what it told the portal to fetch it still finds
+            self.web.stop()
         self.cards.stop()
         self.employees.stop()
         self.logbook.stop()

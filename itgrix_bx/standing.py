@@ -10,10 +10,12 @@ import urllib.request
 from typing import Any
 
 from itgrix_bx.config import Settings, split_address
+from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.schedule import LEASE_S
 from itgrix_bx.spool import Spool
 from itgrix_bx.times import iso
 from sql.database import Database, DatabaseAwayError
+from sql.notes import Notes
 from sql.overview import Overview, Owed
 from sql.schema import check
 from sql.staff import Staff
@@ -61,6 +63,8 @@ def journal(settings: Settings, database: Database) -> dict[str, Any]:
     overview, now = Overview(database), time.time()
     owed = overview.backlog(now)
     trouble = overview.last_trouble()
+    fetching = Fetching(settings.recordings.public_url, Notes(database))
+    unfetched = fetching.trouble()
     return {
         "calls": overview.unfinished(),
         "last_day": overview.finished_since(now - _DAY_S),
@@ -71,6 +75,7 @@ def journal(settings: Settings, database: Database) -> dict[str, Any]:
             for lease in overview.leases(now)
         ],
         "last_error": trouble and {"id": trouble.call_id, "error": trouble.error, "at": iso(trouble.at)},
+        "fetching": f"{unfetched}: {fetching.cure}" if unfetched else None,
         "users_synced_at": iso(Staff(database).synced_at()),
         "oldest_call": iso(overview.oldest()),
         "keep_days": settings.journal.keep_days,

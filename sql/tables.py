@@ -113,3 +113,13 @@ budgets = sa.Table(
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )
+
+# What the parts of the program leave for each other on any machine, one text a name: a key they share, what has shown.
+notes = sa.Table(
+    "notes",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("value", _Text, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)

@@ -89,6 +89,12 @@ anonymous = ""
         (GOOD + "[inbound]\ndeadline = -1\n", "[inbound] deadline"),
         ('[portal]\nwebhook_file = "/no/such/file"\n', "webhook_file names /no/such/file"),
         ("portal = 3\n", "[portal]"),
+        (GOOD + '[recordings]\npublic_url = "ftp://pbx.example.com/"\n', "[recordings] public_url"),
+        (GOOD + '[recordings]\npublic_url = "https:///recordings/"\n', "https://pbx.example.com/recordings/"),
+        (GOOD + '[recordings]\npublic_url = "https://u:hunter2pw@pbx.example.com/"\n', "[recordings] public_url"),
+        (GOOD + '[recordings]\npublic_url = "https://pbx.example.com/?a=b"\n', "[recordings] public_url"),
+        (GOOD + '[recordings]\npublic_url = "https://pbx.example.com/a b/"\n', "[recordings] public_url"),
+        (GOOD + '[recordings]\npublic_url = "https://[pbx/"\n', "[recordings] public_url"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, says: str) -> None:
@@ -100,6 +106,11 @@ def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, 
     assert str(path) in message
     assert "\n" not in message
     assert "hunter2pw" not in message
+
+
+def test_the_public_url_is_a_directory(tmp_path: Path) -> None:
+    text = GOOD + '[recordings]\npublic_url = "https://pbx.example.com:8443/recordings"\n'
+    assert load(write(tmp_path, text), {}).recordings.public_url == "https://pbx.example.com:8443/recordings/"
 
 
 def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ class Recording:
     tries: int = 0  # that failed at the portal
     doubt: Doubt | None = None
     file_name: str = ""  # what the last request called the file
+    linked: str = ""  # the file the portal was told to fetch from us
+    fetched: str = ""  # the file somebody fetched whole
     sending: str = ""  # that file's sha256
     sent: str = ""  # the sha256 of what the portal has
     settled: list[str] | None = None  # the paths that request or the last verdict was about
@@ -65,6 +67,12 @@ class Recording:
     @property
     def path(self) -> str:
         return self.paths[0] if self.paths else ""
+
+    @property
+    def fetchable(self) -> str:
+        """The file the portal may fetch from us now: once, and while it has not answered."""
+        told_so = self.doubt is not None and self.doubt.running and self.linked == self.file_name
+        return self.linked if told_so and self.linked != self.fetched else ""
 
 
 @dataclass(slots=True)
@@ -531,15 +539,23 @@ def _attaching(call: Call, event: Event) -> None:
     recording.doubt = Doubt(event.at, event.event_id, extra_s=event.data.get("extra_s", 0.0))
     recording.retry_at = None
     recording.file_name = event.data.get("name", "")
+    if event.data.get("by_link"):
+        recording.linked = recording.file_name
     recording.sending = event.data.get("sha256", "")
     recording.settled = event.data.get("paths")
     recording.left_out = event.data.get("left_out", [])
+
+
+def _fetched(call: Call, event: Event) -> None:
+    call.recording.fetched = event.data["name"]
 
 
 def _recording(call: Call, event: Event) -> None:
     recording = call.recording
     recording.state = event.data["state"]
     recording.doubt = _still_in_doubt(recording.doubt, event) if recording.state == "waiting" else None
+    if recording.doubt is None and recording.linked == recording.file_name:
+        recording.linked = ""  # fetched, or turned away for another reason than that it could not be fetched
     recording.detail = event.data.get("error") or event.data.get("detail", "")
     recording.file_id = event.data.get("file_id") or recording.file_id
     recording.retry_at = event.data.get("retry_at")
@@ -559,7 +575,7 @@ def _gave_up(call: Call, event: Event) -> None:
 def _retry(call: Call, event: Event) -> None:
     call.failed_step, call.retry_at = "", event.at
     recording = call.recording
-    recording.retry_at, recording.tries = None, 0
+    recording.retry_at, recording.tries, recording.linked = None, 0, ""
     if recording.state in ("missing", "refused") or recording.left_out:
         recording.state = "waiting"
 
@@ -602,6 +618,7 @@ _PORTAL = {
     Kind.FINISH_FAILED: _finish_failed,
     Kind.FORGOTTEN: _forgotten,
     Kind.ATTACHING: _attaching,
+    Kind.FETCHED: _fetched,
     Kind.RECORDING: _recording,
     Kind.GAVE_UP: _gave_up,
     Kind.RETRY: _retry,

@@ -33,7 +33,8 @@ class Kind(StrEnum):
     FINISHED = "finished"  # {activity_id, ...}
     FINISH_FAILED = "finish_failed"  # likewise
     FORGOTTEN = "forgotten"  # the portal does not know the call it registered, and did not finish it either
-    ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s}: written before the request leaves
+    ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s, by_link}: before the request leaves
+    FETCHED = "fetched"  # {name}: that file left our web server whole, for whoever had its link
     RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}
     GAVE_UP = "gave_up"  # {step, error}: needs a person
     RETRY = "retry"  # a person asked to try again

@@ -60,6 +60,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "users", f"read {_ago(found['users_synced_at'])}" if found["users_synced_at"] else _NO_USERS
         oldest = found["oldest_call"]
         yield "kept", f"{found['keep_days']} days" + (f", the oldest call is of {oldest[:10]}" if oldest else "")
+        if found["fetching"]:
+            yield "recordings", f"[yellow]{safe(found['fetching'])}[/yellow]"
         yield "last error", _error(found["last_error"])
     if failed := found.get("calls", {}).get("failed"):
         yield "failed", f"[red]{failed}[/red]: {_FAILED}"

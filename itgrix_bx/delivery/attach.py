@@ -8,12 +8,14 @@ import secrets
 import time
 from typing import Any
 
-from bx24client import AuthFailed, Bitrix24, BitrixError, PortalError, telephony
-from itgrix_bx.calls.call import Call, Doubt
+from bx24client import AuthFailed, Bitrix24, BitrixError, FileRefused, PortalError, telephony
+from itgrix_bx.calls.call import Call, Doubt, Recording
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent, row_of
+from itgrix_bx.delivery.fetching import Fetching, How
 from itgrix_bx.delivery.recording.collect import Collector, Ready
+from itgrix_bx.delivery.recording.links import hidden
 from itgrix_bx.delivery.recording.problems import BlockedError, NotReadyError, RefusedError
 from itgrix_bx.delivery.schedule import settled_at
 from itgrix_bx.delivery.trouble import fate, retry_in
@@ -31,9 +33,10 @@ class Attach:
     """Hands a call's recording to the portal. Two requests at once make two files, so nothing is sent while one may
     still run."""
 
-    def __init__(self, settings: Settings, client: Bitrix24) -> None:
+    def __init__(self, settings: Settings, client: Bitrix24, fetching: Fetching) -> None:
         self._settings = settings
         self._client = client
+        self._fetching = fetching
         self._collector = Collector(settings.recordings)
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
@@ -76,9 +79,9 @@ class Attach:
             known = earlier_name.endswith(f".{ready.suffix}")
             name = earlier_name if known else self._name(call, ready.suffix)
             facts |= {"name": name, "bytes": ready.size}
-            intent = Intent(begin, lambda: Event(call.call_id, Kind.ATTACHING, time.time(), facts))
+            intent = Intent(begin, lambda: Event(call.call_id, Kind.ATTACHING, time.time(), dict(facts)))
             try:
-                return _event(call, "uploaded", file_id=self._hand_over(call, ready, facts, intent))
+                return _event(call, "uploaded", file_id=self._deliver(call, ready, facts, intent))
             except BitrixError as error:
                 if known and isinstance(error, PortalError) and retry_in(error, 0) is None:
                     note = "the portal refuses the name a second time and does not show its statistics: it has the file"
@@ -89,6 +92,36 @@ class Attach:
         # Unique in the portal's month folder, which all its calls share, and lower case to its end.
         stem = re.sub(r"[^a-z0-9.-]", "-", f"{self._settings.pbx.name}{call.call_id}".lower())[:80]
         return f"{stem.lstrip('.-') or 'call'}-{secrets.token_hex(4)}.{suffix}"
+
+    def _deliver(self, call: Call, ready: Ready, facts: dict[str, Any], intent: Intent) -> int:
+        """The file's id. Fetched by the portal where that goes well, which costs least; else we send it."""
+        try:
+            if _may_be_fetched(call.recording):
+                with self._fetching.turn(ready.size) as how:
+                    if how:
+                        return self._be_fetched(call, ready, facts, intent, how)
+        except FileRefused as refusal:
+            error = hidden(refusal.description or str(refusal))
+            log.info("call %s: the portal did not fetch its recording, so it is sent: %s", call.call_id, error)
+            del facts["by_link"]
+            facts["name"] = self._name(call, ready.suffix)
+            file_id = self._hand_over(call, ready, facts, intent)
+            self._fetching.failed(error)  # it takes the file itself, so what was wrong is the way
+            return file_id
+        return self._hand_over(call, ready, facts, intent)
+
+    def _be_fetched(self, call: Call, ready: Ready, facts: dict[str, Any], intent: Intent, how: How) -> int:
+        name, facts["by_link"] = facts["name"], True
+        link = self._fetching.links.make(call.call_id, name)
+        command = telephony.attach_record_url(call.portal_call_id, name, link)
+        with self._fetching.shelf.holding(name, ready):
+            if how == "together":
+                return self._client.execute(command, timeout_s=_REQUEST_S, lane="recording", on_leaving=intent)
+            # A chain shares its request with nobody.
+            alone = self._client.batch(
+                {"attach": command}, halt=True, timeout_s=_REQUEST_S, lane="recording", on_leaving=intent
+            )
+            return int(alone["attach"])
 
     def _hand_over(self, call: Call, ready: Ready, facts: dict[str, Any], intent: Intent) -> int:
         if ready.size < _UPLOAD_FROM:
@@ -121,13 +154,18 @@ class Attach:
         wait = retry_in(error, call.recording.tries)
         if wait is None:
             return self._over(call, "refused", str(error))
-        return _event(call, "waiting", error=str(error), retry_at=time.time() + wait, **fate_of_it)
+        return _event(call, "waiting", error=hidden(str(error)), retry_at=time.time() + wait, **fate_of_it)
 
     def _over(self, call: Call, state: str, why: str) -> Event:
         """Said once; a person may put it right and let it be tried again."""
         log.warning("call %s: its recording is %s: %s", call.call_id, state, why)
         detail = f"{why}; to try again: itgrix-bx calls retry {call.call_id}"
         return _event(call, state, detail=detail, paths=call.recording.paths)
+
+
+def _may_be_fetched(recording: Recording) -> bool:
+    """Told so once and in vain, or in doubt, a recording is sent: what comes of that is known sooner."""
+    return recording.doubt is None and not recording.linked
 
 
 def _not_sure_yet(call: Call, doubt: Doubt) -> Event:

@@ -21,6 +21,7 @@ from itgrix_bx.delivery import schedule
 from itgrix_bx.delivery.asking import Begin
 from itgrix_bx.delivery.attach import Attach
 from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.finishing import Finish
 from itgrix_bx.delivery.registering import Register
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, due
@@ -74,7 +75,13 @@ class Worker:
     """Delivers calls until stopped. Any number of workers, on any number of machines, share one journal."""
 
     def __init__(
-        self, settings: Settings, logbook: Logbook, client: Bitrix24, cards: Cards, employees: Employees
+        self,
+        settings: Settings,
+        logbook: Logbook,
+        client: Bitrix24,
+        cards: Cards,
+        employees: Employees,
+        fetching: Fetching,
     ) -> None:
         def directory() -> Directory:
             return employees.directory
@@ -85,7 +92,7 @@ class Worker:
         self._steps: dict[str, Step] = {
             REGISTER: Register(settings, client, directory).step,
             FINISH: Finish(settings, client, cards, directory).step,
-            ATTACH: Attach(settings, client).step,
+            ATTACH: Attach(settings, client, fetching).step,
         }
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()

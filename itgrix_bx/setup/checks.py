@@ -15,18 +15,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 import sqlalchemy as sa
 
 from bx24client import Bitrix24, BitrixError, Command, ScopeMissing
+from bx24client.auth import is_loopback
 from itgrix_bx.config import Settings, split_address
+from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.recording import convert
+from itgrix_bx.delivery.recording.links import PROBE
 from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.cdr import Records, RecordsAwayError
 from itgrix_bx.pbx.link import Link, Timings
 from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
 from itgrix_bx.times import ago
+from itgrix_bx.web.recordings import probe
 from sql.database import Database, DatabaseAwayError
+from sql.notes import Notes
 from sql.schema import check as check_schema
 from sql.staff import Staff
 
@@ -57,6 +64,7 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield spool(settings)
     yield fastagi(settings)
     yield from recordings(settings)
+    yield from fetching(settings)
     yield dialplan()
     yield ami(settings)
     yield cdr(settings)
@@ -204,6 +212,47 @@ def recordings(settings: Settings) -> Iterator[Check]:
         yield Check("recordings as MP3", "WAV is converted before it is sent", OK)
 
 
+def fetching(settings: Settings) -> Iterator[Check]:
+    """Whether the portal can fetch recordings from us: seen from here, and by what it has shown."""
+    url = settings.recordings.public_url
+    if not url:
+        return
+    opened = Database(settings.database.url.get_secret_value())
+    try:
+        asked = Fetching(url, Notes(opened))
+        asked.prepare()
+        yield _reached(settings, asked.links.make("", PROBE))
+        yield _fetched(asked)
+    except DatabaseAwayError:
+        return  # said by `database`
+    finally:
+        opened.close()
+
+
+def _reached(settings: Settings, link: str) -> Check:
+    part, url = "[recordings] public_url", settings.recordings.public_url
+    try:
+        with requests.get(link, timeout=10, stream=True) as answer:
+            good = answer.status_code == 200 and answer.raw.read(len(probe()) + 1) == probe()
+        found = "" if good else f"does not lead to our recordings (it answers {answer.status_code})"
+    except requests.RequestException as error:
+        found = f"cannot be reached from here ({type(error).__name__})"
+    if found:
+        cure = f"let the proxy pass it on to http://{settings.web.listen}/recordings/ and start `itgrix-bx serve` there"
+        return Check(part, f"{url} {found}", WARNING, cure)
+    if url.startswith("http:") and not is_loopback(urlsplit(url).hostname):
+        return Check(part, f"{url} leads here, readable by everybody on the way", WARNING, "use https")
+    return Check(part, f"{url} leads here", OK)
+
+
+def _fetched(fetching: Fetching) -> Check:
+    part = "fetched by the portal"
+    if trouble := fetching.trouble():
+        return Check(part, trouble, WARNING, fetching.cure)
+    worked = fetching.shown().worked_at
+    return Check(part, "recordings" if worked else "nothing yet: the first recording will show", OK)
+
+
 def dialplan() -> Check:
     if shutil.which("asterisk") is None:
         return Check("dialplan", "no Asterisk on this machine", OFF, "on the PBX: `dialplan show b24-agi`")
@@ -270,7 +319,6 @@ def host_name() -> Check:
 def not_yet(settings: Settings) -> Iterator[Check]:
     """Settings of the contract whose feature this version does not have."""
     asked: dict[str, Callable[[Settings], object]] = {
-        "[recordings] public_url": lambda s: s.recordings.public_url,
         "[portal.application]": lambda s: s.portal.application.client_id,
     }
     for name, is_set in asked.items():

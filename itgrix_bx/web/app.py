@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from waitress.server import create_server
@@ -14,9 +14,10 @@ from waitress.server import create_server
 Health = Callable[[], dict[str, dict[str, Any]]]
 
 
-def create_app(health: Health, metrics: CollectorRegistry) -> Flask:
+def create_app(health: Health, metrics: CollectorRegistry, recordings: Blueprint) -> Flask:
     """The application; `health` returns each part as {"ok": bool, ...} by name."""
     app = Flask("itgrix_bx")
+    app.register_blueprint(recordings)
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:

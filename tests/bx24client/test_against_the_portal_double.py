@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,29 @@ def _call(external_id: str = "170.1", **more: Any) -> dict[str, Any]:
         "EXTERNAL_CALL_ID": external_id,
         **more,
     }
+
+
+@contextmanager
+def _serving(files: dict[str, bytes]) -> Iterator[str]:
+    """A web server with these files."""
+
+    class Files(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files.get(self.path, b"")
+            self.send_response(200 if content else 404)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def _finished(crm: Bitrix24, external_id: str = "170.1") -> str:
@@ -160,6 +186,27 @@ def test_a_recording_is_uploaded_beside_the_request(crm: Bitrix24, tmp_path: Pat
     target = crm.execute(telephony.upload_url(call_id, "170.1-2.wav"))
     file_id = crm.upload(target, recording, "170.1-2.wav")
     assert crm.execute(telephony.statistics({"CALL_ID": call_id}))[0].record_file_id == file_id
+
+
+def test_recordings_are_fetched_in_one_request_and_one_that_is_not_there_harms_no_other(crm: Bitrix24) -> None:
+    with _serving({"/a.wav": _wav(), "/b.wav": _wav()}) as base:
+        names = ("a.wav", "missing.wav", "b.wav")
+        calls = {name.partition(".")[0]: _finished(crm, f"170.{name}") for name in names}
+        commands = {
+            key: telephony.attach_record_url(call, f"{key}.wav", f"{base}/{key}.wav") for key, call in calls.items()
+        }
+        done = crm.batch(commands, halt=False)
+    with pytest.raises(FileRefused, match="HTTP error code 404"):
+        done["missing"]
+    for key in ("a", "b"):
+        assert crm.execute(telephony.statistics({"CALL_ID": calls[key]}))[0].record_file_id == done[key]
+
+
+def test_an_address_nobody_answers_at_is_a_refused_file(crm: Bitrix24) -> None:
+    with _serving({}) as base:
+        pass
+    with pytest.raises(FileRefused, match="NETWORK"):
+        crm.execute(telephony.attach_record_url(_finished(crm), "a.wav", f"{base}/a.wav"))
 
 
 def test_a_recording_needs_a_finished_call_a_new_name_and_real_audio(crm: Bitrix24) -> None:

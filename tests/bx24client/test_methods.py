@@ -171,6 +171,41 @@ def test_a_small_recording_travels_inside_the_command() -> None:
         telephony.attach_record("c", "a.mp3", b"")
 
 
+def test_a_recording_the_portal_fetches_travels_as_an_address() -> None:
+    url = "https://pbx.example.com/recordings/token/170.1-1.mp3"
+    command = telephony.attach_record_url("c", "170.1-2.mp3", url)
+    assert command.params == {"CALL_ID": "c", "RECORD_URL": url, "FILENAME": "170.1-2.mp3"}
+    assert not command.idempotent
+    assert url not in repr(command)
+    assert command.read({"FILE_ID": "5"}) == 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "ftp://h/a.mp3", "file:///etc/a.mp3", "//h/a.mp3", "https:///a.mp3", "https://h/a b.mp3", "https://h/\n.mp3",
+        "https://[h/a.mp3", "https://h/" + "x" * 2000 + ".mp3", "https://ж/a.mp3", "javascript:a.mp3",
+    ],
+)  # fmt: skip
+def test_the_portal_is_sent_to_web_addresses_only(url: str) -> None:
+    with pytest.raises(ValueError):
+        telephony.attach_record_url("c", "a.mp3", url)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("a.MP3", "https://h/a.mp3"),
+        ("a.mp3", "https://h/a"),
+        ("a.mp3", "https://h/a.MP3"),
+        ("a.mp3", "https://h?a.mp3"),
+    ],
+)
+def test_a_fetched_recording_needs_a_lower_case_ending_twice(name: str, url: str) -> None:
+    with pytest.raises(FileRefused):
+        telephony.attach_record_url("c", name, url)
+
+
 def test_the_upload_address_must_be_the_rest_of_a_portal() -> None:
     command = telephony.upload_url("c", "a.wav")
     target = command.read({"uploadUrl": "https://p.example/rest/1/x/upload/?token=t", "fieldName": "file"})
@@ -271,6 +306,7 @@ def test_no_answer_breaks_the_readers(result: Any) -> None:
         telephony.finish({"CALL_ID": "c"}),
         telephony.show("c", [1]),
         telephony.attach_record("c", "a.wav", b"x"),
+        telephony.attach_record_url("c", "a.wav", "https://h/a.wav"),
         telephony.upload_url("c", "a.wav"),
         telephony.statistics({"CALL_ID": "c"}),
         users.page(0),

@@ -151,3 +151,40 @@ def test_retry_completes_a_recording_of_which_a_part_was_left_out(story: Story) 
     recording(story, 71, "uploaded", file_id=5)
     assert (story.call().state, story.call().recording.left_out) == ("complete", left_out)
     assert story.tell(99, Kind.RETRY).call().recording.state == "waiting"
+
+
+# --- fetched by the portal -----------------------------------------------------------------------
+
+
+def told_to_fetch(story: Story, at: float = 70, name: str = "a.wav") -> Story:
+    return story.tell(at, Kind.ATTACHING, name=name, paths=[FIRST], by_link=True)
+
+
+def test_a_file_may_be_fetched_while_the_portal_has_not_answered(story: Story) -> None:
+    assert not talked(story, FIRST).call().recording.fetchable
+    assert told_to_fetch(story).call().recording.fetchable == "a.wav"
+    recording(story, 130, "waiting", error="no answer", doubt=True)
+    assert story.call().recording.fetchable == "a.wav"
+    assert not recording(story, 140, "uploaded", file_id=1).call().recording.fetchable
+
+
+def test_a_file_may_be_fetched_once_whatever_clock_the_machine_has_that_gave_it(story: Story) -> None:
+    told_to_fetch(talked(story, FIRST)).tell(65, Kind.FETCHED, name="a.wav")
+    assert not story.call().recording.fetchable
+    assert told_to_fetch(story, 80, "b.wav").call().recording.fetchable == "b.wav"
+
+
+def test_a_file_that_is_sent_instead_may_not_be_fetched(story: Story) -> None:
+    told_to_fetch(talked(story, FIRST)).tell(71, Kind.ATTACHING, name="b.wav", paths=[FIRST])
+    assert not story.call().recording.fetchable
+
+
+def test_a_call_remembers_that_fetching_was_in_vain_until_a_person_asks(story: Story) -> None:
+    told_to_fetch(talked(story, FIRST)).tell(71, Kind.ATTACHING, name="b.wav", paths=[FIRST])
+    assert recording(story, 72, "waiting", error="x", doubt=False).call().recording.linked
+    assert not story.tell(80, Kind.RETRY).call().recording.linked
+
+
+def test_a_request_turned_away_before_it_began_says_nothing_about_fetching(story: Story) -> None:
+    told_to_fetch(talked(story, FIRST))
+    assert not recording(story, 72, "waiting", error="too many requests", doubt=False).call().recording.linked

@@ -16,7 +16,7 @@ from itgrix_bx.delivery import schedule
 from itgrix_bx.emulator.asterisk import AgiCall
 from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.report import summary
-from itgrix_bx.service import Service
+from itgrix_bx.service import ALL, Service
 from sql import Database
 from tests.mariadb_server import mariadb
 
@@ -122,7 +122,7 @@ def portal() -> Iterator[PortalEmulator]:
 def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[..., Office]]:
     running: list[Service] = []
 
-    def make(**overrides: dict[str, Any]) -> Office:
+    def make(only: frozenset[str] = ALL, **overrides: dict[str, Any]) -> Office:
         monitor = tmp_path / "monitor"
         monitor.mkdir(exist_ok=True)
         tables: dict[str, dict[str, Any]] = {
@@ -136,7 +136,7 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
         for section, values in overrides.items():
             tables[section] = tables.get(section, {}) | values
         settings = from_tables(tables)
-        service = Service(settings)
+        service = Service(settings, only)
         service.start()
         running.append(service)
         # Hooks are answered before this, into the spool; what these tests read is the journal.
