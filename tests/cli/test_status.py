@@ -58,7 +58,7 @@ def machine(tmp_path: Path) -> Any:
     inbound, hangup = (-600.0, Kind.INBOUND, OWN), (-500.0, Kind.HANGUP, OWN | {"variables": {}})
     made.tell("17.1", inbound)
     made.tell(
-        "17.2", inbound, hangup, (-400.0, Kind.REGISTER_FAILED, {"error": "the portal is ill", "retry_at": NOW + 60})
+        "17.2", inbound, hangup, (-400.0, Kind.REGISTER_FAILED, {"error": "the portal is ill", "retry_at": NOW + 3600})
     )
     made.tell("17.3", inbound, hangup, (-450.0, Kind.GAVE_UP, {"step": "register", "error": "no right"}))
     registered = (-499.0, Kind.REGISTERED, {"portal_call_id": "externalCall.a"})
