@@ -122,12 +122,12 @@ class Logbook:
             return
         try:
             count = self.spool.replay(self._store) + self._store_unsaved()
+            if self.away_since is not None:
+                log.warning("the database is back; %d events replayed from the spool", count)
+                self.away_since = None
+            self.spool.replay(self._store)  # what came meanwhile; what comes now goes to the database
         except DatabaseAwayError as error:
             log.debug("the database is still away: %s", error)
-            return
-        if self.away_since is not None:
-            log.warning("the database is back; %d events replayed from the spool", count)
-        self.away_since = None
 
     def _store_unsaved(self) -> int:
         events = list(self._unsaved)

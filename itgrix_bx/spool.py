@@ -88,15 +88,16 @@ class Spool:
         return Waiting(self.size(), sum(map(_lines, paths)), first)
 
     def replay(self, store: Callable[[list[Event]], object]) -> int:
-        """Hand every waiting event to `store`, oldest first, some hundreds at a time, then forget them; how many.
+        """Hand what waits now to `store`, oldest first, some hundreds at a time, then forget it; how many events.
 
-        What `store` raises ends the replay and keeps the file: events carry ids, so a second replay is harmless.
+        What comes meanwhile, or came after a replay that broke off, is for the next one: it may never cease. What
+        `store` raises ends the replay and keeps the file: events carry ids, so a second replay is harmless.
         """
         if not self.size():
             return 0
         count = 0
         with contextlib.suppress(BlockingIOError), _turn(self._emptying, wait=False):
-            while self._take():
+            if self._take():
                 for events in self._chunks():
                     store(events)
                     count += len(events)
