@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import time
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -45,17 +44,27 @@ def service(settings: Settings) -> dict[str, Any]:
     """What the running service says of itself: {"runs": bool, "address", "parts": ...}."""
     host, port = split_address(settings.web.listen)
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    nobody: dict[str, Any] = {"runs": False, "address": settings.web.listen, "parts": {}}
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    parts = _parts(f"http://{here}:{port}/healthz")
+    return {"runs": parts is not None, "address": settings.web.listen, "parts": parts or {}}
+
+
+def _parts(address: str) -> dict[str, dict[str, Any]] | None:
+    """What the health page tells; None when nobody answers, or somebody else."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _TakesAnyStatus())
     try:
-        with opener.open(f"http://{here}:{port}/healthz", timeout=_ASK_S) as answer:
+        with opener.open(address, timeout=_ASK_S) as answer:
             said = json.load(answer)
-    except urllib.error.HTTPError as error:  # 503: it runs and is not well
-        said = json.loads(error.read() or b"{}") if error.code == 503 else {}
     except (OSError, ValueError):
-        return nobody
+        return None
     parts = said.get("parts") if isinstance(said, dict) else None
-    return nobody | {"runs": True, "parts": parts} if isinstance(parts, dict) else nobody
+    return {name: part for name, part in parts.items() if isinstance(part, dict)} if isinstance(parts, dict) else None
+
+
+class _TakesAnyStatus(urllib.request.HTTPErrorProcessor):
+    """503 is how a service says that it is not well."""
+
+    def http_response(self, _request: urllib.request.Request, response: Any) -> Any:
+        return response
 
 
 def journal(settings: Settings, database: Database) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,38 @@ def test_a_database_that_is_away_is_told_and_the_spool_is_counted_all_the_same(m
     assert found["spool"]["oldest"] is not None
     shown = machine.run("status")
     assert (shown.exit_code, "away" in shown.output, PASSWORD in shown.output) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"<html>", 200),
+        (b'{"parts": 1}', 200),
+        (b"[]", 503),
+        (b"", 404),
+        (b'{"parts": {"portal": {"ok": false}}}', 503),
+    ],
+)
+def test_whatever_answers_in_the_services_place_status_tells_the_rest(
+    machine: Machine, body: bytes, status: int
+) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        machine.config.write_text(
+            machine.config.read_text().replace('127.0.0.1:9"\n[cdr]', f'127.0.0.1:{server.server_port}"\n[cdr]')
+        )
+        found = machine.json("status")
+    assert found["service"]["runs"] is (b"portal" in body)
+    assert found["calls"]["failed"] == 1
 
 
 def test_a_database_without_tables_is_said_with_its_cure(machine: Machine) -> None:
