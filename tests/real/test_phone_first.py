@@ -192,9 +192,9 @@ def test_a_hostile_caller_name_is_only_a_name(healthy: Office, n: int) -> None:
 
 @pytest.mark.parametrize("nobody", ["anonymous", "unknown", "alice+x"])
 def test_a_caller_without_a_number_is_connected_and_skipped(healthy: Office, nobody: str) -> None:
-    before = healthy.program.json("status")["calls"].get("skipped", 0)
+    before = healthy.program.json("status")["last_day"].get("skipped", 0)
     asyncio.run(_call(healthy, 36, user=nobody))
-    assert healthy.program.json("status")["calls"]["skipped"] == before + 1
+    assert healthy.program.json("status")["last_day"]["skipped"] == before + 1
 
 
 def test_a_hostile_dialled_number_is_only_its_digits(healthy: Office) -> None:
