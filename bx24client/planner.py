@@ -264,10 +264,10 @@ class Planner:
     def _callers_need(self, load: Load, waiting: Sequence[Parcel]) -> float:
         """When a load must leave for its callers' sake: it holds all of them, and they would be late if it left later.
 
-        While there is a place for it the cards count too: one that misses its caller's batch comes two batches later.
+        The cards that fit count too: one that misses its caller's batch comes two batches later.
         """
         callers = [p for p in load if p.kind == CALLER]
-        counts = LIVE if self._budget.delay(CARD) <= 0 and self._cards_fit(waiting) else {CALLER}
+        counts = LIVE if self._cards_fit(waiting) else {CALLER}
         if any(p.kind in counts for p in waiting if p not in load):
             return -math.inf
         needed = sum(self._cost(p) for p in load if p.kind in counts) + self._overhead()
