@@ -161,6 +161,7 @@ def _into_sqlite(url: sa.URL, history: History) -> None:
             connection.executemany(_insert("calls", _CALL_COLUMNS), calls)
             connection.executemany(_insert("events", _EVENT_COLUMNS), events)
             connection.execute("COMMIT")
+        connection.execute("PRAGMA synchronous=FULL")  # else the first hook waits until all of it is on the disk
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
