@@ -64,6 +64,7 @@ MAX_COMMAND = 8192  # res_agi.c AGI_BUF_LEN: of a longer line the tail would be 
 MAX_LINE = 64 * 1024
 MAX_INCOMING = 256 * 1024
 MAX_VALUE = 1024
+_BLANK = " \t\r\v\f"
 NOT_YET = -1
 PERHAPS = -2
 
@@ -242,13 +243,20 @@ def environment(raw: bytes) -> dict[str, str]:
     Values are cut at 1,024 characters.
     """
     found: dict[str, str] = {}
-    for line in raw.split(b"\n"):
-        key, colon, value = line.partition(b":")
-        if colon and key.startswith(b"agi_") and not key.startswith(b"agi_arg_"):
-            found.setdefault(decode(key)[:MAX_VALUE], decode(value.strip())[:MAX_VALUE])
+    for line in _text_lines(raw):
+        key, colon, value = line.partition(":")
+        if colon and key.startswith("agi_") and not key.startswith("agi_arg_"):
+            found.setdefault(key[:MAX_VALUE], value.strip(_BLANK)[:MAX_VALUE])
     for number, text in enumerate(_arguments(raw), 1):
         found[f"agi_arg_{number}"] = text
     return found
+
+
+def _text_lines(raw: bytes) -> list[str]:
+    try:
+        return raw.decode("utf-8").split("\n")
+    except UnicodeDecodeError:  # one value may be in another encoding than the others
+        return [decode(line) for line in raw.split(b"\n")]
 
 
 def arguments(raw: bytes) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from bx24client import php
@@ -20,26 +21,22 @@ _METHOD = re.compile(r"[A-Za-z0-9_.]{1,100}")
 _KEY = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
-@dataclass(frozen=True)
-class Ref:
-    """The result of an earlier command of the same batch: `Ref("reg", "CALL_ID")`.
+class Ref(php.Raw):
+    """The result of an earlier command of the same batch: `Ref("reg", "CALL_ID")`, on the wire `$result[reg][CALL_ID]`.
 
     Only allowed in a batch with `halt=True`: when the earlier command failed, the server would not
     put in nothing but the whole map of results.
     """
 
     key: str
-    path: tuple[str, ...]
 
-    def __init__(self, key: str, *path: str) -> None:
+    def __new__(cls, key: str, *path: str) -> Ref:
         for part in (key, *path):
             if not _KEY.fullmatch(part):
                 raise ValueError(f"a reference cannot hold {part!r}")
-        object.__setattr__(self, "key", key)
-        object.__setattr__(self, "path", path)
-
-    def __str__(self) -> str:
-        return f"$result[{self.key}]" + "".join(f"[{part}]" for part in self.path)
+        ref = super().__new__(cls, f"$result[{key}]" + "".join(f"[{part}]" for part in path))
+        ref.key = key
+        return ref
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,9 +72,20 @@ class Command(Generic[T]):
             reason = plain(exc)
         raise UnreadableAnswer(f"the portal's answer to {self.method} has an unknown shape: {reason}")
 
+    @cached_property
+    def references(self) -> tuple[Ref, ...]:
+        """All references inside the parameters."""
+        return tuple(_references(self.params))
+
+    @cached_property
+    def encoded(self) -> str:
+        """The string the batch method takes: `method?query`. Raises ValueError for what has no form in a query."""
+        query = php.build_query(self.params)
+        return f"{self.method}?{query}" if query else self.method
+
     def body(self) -> dict[str, Any]:
         """The parameters as a JSON body. Raises ValueError for a reference outside a batch."""
-        if next(references(self.params), None) is not None:
+        if self.references:
             raise ValueError("a reference needs a batch")
         cleaned: dict[str, Any] = php.clean(self.params)
         return cleaned
@@ -92,22 +100,17 @@ class Answer(Generic[T]):
     next: int | None = None
 
 
-def references(value: object) -> Iterator[Ref]:
-    """All references inside parameters."""
+def _references(value: object) -> Iterator[Ref]:
     if isinstance(value, Ref):
         yield value
+    elif isinstance(value, str):
+        return
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from references(item)
+            yield from _references(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from references(item)
-
-
-def encode(command: Command[Any]) -> str:
-    """A command as the string the batch method takes: `method?query`."""
-    query = php.build_query(_raw_references(command.params))
-    return f"{command.method}?{query}" if query else command.method
+            yield from _references(item)
 
 
 def encode_batch(commands: Mapping[str, Command[Any]], *, halt: bool) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def encode_batch(commands: Mapping[str, Command[Any]], *, halt: bool) -> dict[st
     for key, command in commands.items():
         _check_member(key, command, earlier, halt=halt)
         earlier.add(key)
-    return {"halt": int(halt), "cmd": {key: encode(command) for key, command in commands.items()}}
+    return {"halt": int(halt), "cmd": {key: command.encoded for key, command in commands.items()}}
 
 
 def _check_member(key: str, command: Command[Any], earlier: set[str], *, halt: bool) -> None:
@@ -126,21 +129,11 @@ def _check_member(key: str, command: Command[Any], earlier: set[str], *, halt: b
         raise ValueError(f"not a key for a batch: {key!r}")
     if command.method.casefold() in FORBIDDEN_IN_BATCH:
         raise ValueError(f"{command.method} is not allowed in a batch")
-    for ref in references(command.params):
+    for ref in command.references:
         if not halt:
             raise ValueError("a reference needs halt=True: a failed command would be taken for its result")
         if ref.key not in earlier:
             raise ValueError(f"a reference to {ref.key!r}, which is not an earlier command")
-
-
-def _raw_references(value: Any) -> Any:
-    if isinstance(value, Ref):
-        return php.Raw(value)
-    if isinstance(value, Mapping):
-        return {key: _raw_references(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_raw_references(item) for item in value]
-    return value
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bx24client import Command, Ref, telephony
-from bx24client.commands import encode, encode_batch
+from bx24client.commands import encode_batch
 from bx24client.php import build_query
 
 
@@ -109,7 +109,7 @@ def test_a_strangers_text_is_never_taken_for_a_reference(word: str) -> None:
 
 def test_a_reference_arrives_as_the_server_expects_it() -> None:
     command = telephony.show(Ref("reg", "CALL_ID"), [5])
-    assert encode(command) == "telephony.externalCall.show?CALL_ID=%24result%5Breg%5D%5BCALL_ID%5D&USER_ID[0]=5"
+    assert command.encoded == "telephony.externalCall.show?CALL_ID=%24result%5Breg%5D%5BCALL_ID%5D&USER_ID[0]=5"
 
 
 def _finish(call_id: Any = "c") -> Command[Any]:
