@@ -8,7 +8,11 @@ database: it waits for its write as long as it chose to, and no longer.
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
+import operator
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,16 +21,19 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 T = TypeVar("T")
 
-_Job = tuple[Callable[[Connection], Any], Callable[[Any, Exception | None], None]]
+Together = Callable[[Connection, list[Any]], Sequence[Any]]
+# What to do, what with, and who hears of it.
+_Job = tuple[Together, Any, Callable[[Any, Exception | None], None]]
 
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
 _DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
 _CLOSE = None
+_GROUP = re.compile(r"(?:VALUES|IN) \(([^()]*)\)")  # what is repeated for several rows or values
 _QUEUE_S = 1.0  # the longest a write waits behind others
 
 
@@ -52,18 +59,27 @@ class Database:
         commits one transaction after the other is busy, not away, and is waited for up to _QUEUE_S. The write may
         still happen afterwards, so jobs must be safe to repeat.
         """
+        return self.write_together(_each_alone, job, timeout_s=timeout_s)  # type: ignore[no-any-return]
+
+    def write_together(self, together: Together, item: Any, *, timeout_s: float = 10.0) -> Any:
+        """Like write, for what many threads do at the same time: `together` gets the items of all that wait, as they
+        came, and gives their results in that order. When it fails, each is tried again alone."""
         # The cheapest way to hand a value from thread to thread.
-        box: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
-        self.submit(job, lambda result, error: box.put((result, error)))
+        box: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+        self.submit_together(together, item, lambda result, error: box.put((result, error)))
         result, error = self._await(box, timeout_s)
         if error is not None:
             raise error
-        return result  # type: ignore[return-value]
+        return result
 
     def submit(self, job: Callable[[Connection], T], done: Callable[[T | None, Exception | None], None]) -> None:
         """Queue `job` for the writer, which calls `done` after the commit, with the result or why there is none."""
+        self.submit_together(_each_alone, job, done)
+
+    def submit_together(self, together: Together, item: Any, done: Callable[[Any, Exception | None], None]) -> None:
+        """Likewise for what many threads do at the same time; see write_together."""
         self._ensure_writer()
-        self._jobs.put((job, done))
+        self._jobs.put((together, item, done))
 
     def _await(self, box: queue.SimpleQueue[T], timeout_s: float) -> T:
         asked = time.monotonic()
@@ -124,20 +140,20 @@ class Database:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            results = self._transact([job for job, _ in batch])
+            results = self._transact([(together, item) for together, item, _ in batch])
             self._last_commit = time.monotonic()
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1](None, away(error))
+                batch[0][2](None, away(error))
                 return
             # One bad job must not take the others down: each again, alone.
             for one in batch:
                 self._commit([one])
             return
-        for (_, done), result in zip(batch, results, strict=True):
+        for (_, _, done), result in zip(batch, results, strict=True):
             done(result, None)
 
-    def _transact(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+    def _transact(self, jobs: list[tuple[Together, Any]]) -> list[Any]:
         try:
             return self._once(jobs)
         except DBAPIError as error:
@@ -145,13 +161,16 @@ class Database:
                 raise
             return _again(self._once, jobs)
 
-    def _once(self, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+    def _once(self, jobs: list[tuple[Together, Any]]) -> list[Any]:
         # The writer keeps its connection: checking one out of the pool costs as much as a statement.
         if self._connection is None:
             self._connection = self.engine.connect()
         try:
             with self._connection.begin():
-                return [job(self._connection) for job in jobs]
+                results: list[Any] = []
+                for together, group in itertools.groupby(jobs, key=operator.itemgetter(0)):
+                    results += together(self._connection, [item for _, item in group])
+                return results
         except BaseException:
             self._let_go()
             raise
@@ -160,6 +179,10 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _each_alone(connection: Connection, jobs: list[Callable[[Connection], T]]) -> list[T]:
+    return [job(connection) for job in jobs]
 
 
 class Prepared:
@@ -171,24 +194,51 @@ class Prepared:
     def __init__(self, database: Database, statement: Any, names: Sequence[str] | None = None) -> None:
         self._dialect = database.engine.dialect
         self._driver: Any = self._dialect.dbapi
-        compiled = statement.compile(dialect=self._dialect, column_keys=names)
+        compiled = statement.compile(dialect=_positional(self._dialect), column_keys=names)
         self._sql = str(compiled)
-        self._order: Sequence[str] | None = compiled.positiontup  # None: the driver takes them by name
+        self._order: Sequence[str] = compiled.positiontup
+        self._group = _GROUP.search(self._sql)
 
     def run(self, connection: Connection, *rows: Mapping[str, Any]) -> Any:
         """Execute with one or several rows of parameters; the driver's cursor."""
-        order = self._order
-        values: list[Any] = [dict(row) if order is None else tuple(row[name] for name in order) for row in rows]
+        values = [tuple(row[name] for name in self._order) for row in rows]
+        return self._execute(connection, self._sql, values)
+
+    def insert(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """An INSERT of all rows in one statement: every statement gives other threads the processor, and the whole
+        journal waits until this one has it back."""
+        values = tuple(row[name] for row in rows for name in self._order)
+        self._execute(connection, self._repeated("({0})", len(rows)), [values])
+
+    def among(self, connection: Connection, values: Sequence[Any]) -> Any:
+        """A statement with one `IN (?)`, for all values; the driver's cursor."""
+        return self._execute(connection, self._repeated("{0}", len(values), around="({0})"), [tuple(values)])
+
+    def _repeated(self, each: str, count: int, around: str = "{0}") -> str:
+        assert self._group is not None
+        group = ", ".join([each.format(self._group[1])] * count)
+        return self._sql[: self._group.start(1) - 1] + around.format(group) + self._sql[self._group.end(1) + 1 :]
+
+    def _execute(self, connection: Connection, sql: str, values: Sequence[tuple[Any, ...]]) -> Any:
         cursor = connection.connection.cursor()
         try:
             if len(values) == 1:
-                cursor.execute(self._sql, values[0])
+                cursor.execute(sql, values[0])
             else:
-                cursor.executemany(self._sql, values)
+                cursor.executemany(sql, values)
         except self._driver.Error as error:
             # What SQLAlchemy would have raised had it executed the statement.
-            raise DBAPIError.instance(self._sql, None, error, self._driver.Error, dialect=self._dialect) from error
+            raise DBAPIError.instance(sql, None, error, self._driver.Error, dialect=self._dialect) from error
         return cursor
+
+
+def _positional(dialect: Dialect) -> Dialect:
+    """The dialect, with parameters that go by their place."""
+    if dialect.positional:
+        return dialect
+    positional = copy.copy(dialect)
+    positional.paramstyle, positional.positional = "format", True
+    return positional
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:

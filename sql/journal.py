@@ -28,14 +28,23 @@ Due = Callable[[Call], tuple[str, float] | None]
 CLOCK_WAS_WRONG_S = 7200.0
 
 _EVENTS_OF = (
-    sa.select(events.c.event_id, events.c.kind, events.c.at, events.c.data)
-    .where(events.c.call_id == sa.bindparam("call_id"))
+    sa.select(events.c.event_id, events.c.call_id, events.c.kind, events.c.at, events.c.data)
+    .where(events.c.call_id.in_([sa.bindparam("call_id")]))
     .order_by(events.c.id)
 )
-# SQLite's writer has the whole database to itself; elsewhere the call's row is what machines queue for.
-_LOCK = sa.select(calls.c.id).where(calls.c.call_id == sa.bindparam("call_id")).with_for_update()
-_OWNER = sa.select(calls.c.call_id).where(calls.c.portal_call_id == sa.bindparam("portal_call_id"))
-_LEASED = sa.select(calls.c.lease_owner, calls.c.lease_until).where(calls.c.call_id == sa.bindparam("call_id"))
+# SQLite's writer has the whole database to itself; elsewhere the calls' rows are what machines queue for.
+_LOCK = (
+    sa.select(calls.c.id)
+    .where(calls.c.call_id.in_([sa.bindparam("call_id")]))
+    .order_by(calls.c.call_id)
+    .with_for_update()
+)
+_OWNERS = sa.select(calls.c.portal_call_id, calls.c.call_id).where(
+    calls.c.portal_call_id.in_([sa.bindparam("portal_call_id")])
+)
+_LEASED = sa.select(calls.c.call_id, calls.c.lease_owner, calls.c.lease_until).where(
+    calls.c.call_id.in_([sa.bindparam("call_id")])
+)
 _OF_CALL = sa.update(calls).where(calls.c.call_id == sa.bindparam("of_call"))
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COLUMNS = (
@@ -69,6 +78,35 @@ class Appended:
     new: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    """What one thread brings, all of one call; see Journal.append."""
+
+    events: Sequence[Event]
+    if_new: Sequence[Event] = ()
+    release: str = ""
+    lease: str = ""
+
+    @property
+    def call_id(self) -> str:
+        return self.events[0].call_id
+
+
+class _Draft:
+    """A call in the transaction under way: `events` known and added so far."""
+
+    def __init__(self, known: list[Event]) -> None:
+        self.new = not known
+        self.events = known
+        self.added: list[Event] = []
+        self.released = False
+        self.call: Call
+
+    @property
+    def call_id(self) -> str:
+        return self.call.call_id
+
+
 class LeaseLostError(Exception):
     """Somebody else may be working on the call now."""
 
@@ -84,7 +122,7 @@ class Journal:
         self._update_call = Prepared(database, _setting(_COLUMNS))
         self._update_and_release = Prepared(database, _setting((*_COLUMNS, *_LEASE)))
         self._events_of = Prepared(database, _EVENTS_OF)
-        self._owner = Prepared(database, _OWNER)
+        self._owners = Prepared(database, _OWNERS)
         self._leased = Prepared(database, _LEASED)
         self._waiting: dict[tuple[tuple[str, ...], bool], Prepared] = {}
         self._lock = Prepared(database, _LOCK) if database.engine.dialect.name != "sqlite" else None
@@ -103,80 +141,72 @@ class Journal:
         `release` gives that owner's lease of the call back; with `lease` nothing is stored unless that owner still
         holds it. Raises DatabaseAwayError, LeaseLostError. Repeats (same event_id) change nothing.
         """
+        entry = _Entry(new_events, if_new, release, lease)
+        appended: Appended = self._database.write_together(self._append_all, entry, timeout_s=timeout_s)
+        return appended
 
-        def job(connection: Connection) -> Appended:
-            if lease and not self._holds(connection, new_events[0].call_id, lease):
-                raise LeaseLostError(f"call {new_events[0].call_id} is somebody else's now")
-            return self._append(connection, new_events, if_new, release)
-
-        return self._database.write(job, timeout_s=timeout_s)
+    def append_soon(
+        self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
+    ) -> None:
+        """Like append, without waiting; `done` hears of it in the writer's thread and must be quick."""
+        self._database.submit_together(self._append_all, _Entry(new_events), done)
 
     def complete(self, call_id: str, missing: Callable[[Sequence[Event]], Sequence[Event]]) -> Appended | None:
         """Add what `missing` says to the events it is given: the call's, as they are in this transaction (none: nobody
         knows the call). None when it adds nothing. Raises DatabaseAwayError."""
 
         def job(connection: Connection) -> Appended | None:
-            known = self._known(connection, call_id)
-            added = missing(known)
-            return self._add(connection, known, added, release="") if added else None
+            added = missing(self._known(connection, [call_id])[call_id])
+            return self._append_all(connection, [_Entry(added)])[0] if added else None
 
         return self._database.write(job)
 
-    def _holds(self, connection: Connection, call_id: str, owner: str) -> bool:
-        row = self._leased.run(connection, {"call_id": call_id}).fetchone()
-        return row is not None and row[0] == owner and (row[1] or 0.0) >= time.time()
+    # --- in the writer's transaction -------------------------------------------------------------
 
-    def append_soon(
-        self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
-    ) -> None:
-        """Like append, without waiting; `done` hears of it in the writer's thread and must be quick."""
-        self._database.submit(lambda c: self._append(c, new_events, (), ""), done)
+    def _append_all(self, connection: Connection, entries: Sequence[_Entry]) -> list[Appended]:
+        """Store what several threads brought, with few statements."""
+        drafts = {
+            call_id: _Draft(known)
+            for call_id, known in self._known(connection, list(dict.fromkeys(e.call_id for e in entries))).items()
+        }
+        owners = self._owners_of(connection, entries)
+        held = self._held(connection, entries)
+        appended = [_add(drafts[entry.call_id], entry, owners, held) for entry in entries]
+        self._save(connection, list(drafts.values()))
+        return appended
 
-    def _append(
-        self, connection: Connection, new_events: Sequence[Event], if_new: Sequence[Event], release: str
-    ) -> Appended:
-        known = self._known(connection, new_events[0].call_id)
-        return self._add(connection, known, new_events if known else [*new_events, *if_new], release=release)
-
-    def _known(self, connection: Connection, call_id: str) -> list[Event]:
+    def _known(self, connection: Connection, call_ids: Sequence[str]) -> dict[str, list[Event]]:
         if self._lock is not None:
-            self._lock.run(connection, {"call_id": call_id})
-        rows = self._events_of.run(connection, {"call_id": call_id})
-        return [Event(call_id, Kind(kind), at, json.loads(data), event_id) for event_id, kind, at, data in rows]
+            self._lock.among(connection, call_ids)
+        known: dict[str, list[Event]] = {call_id: [] for call_id in call_ids}
+        for event_id, call_id, kind, at, data in self._events_of.among(connection, call_ids):
+            mine = _whose(call_ids, call_id)
+            known[mine].append(Event(mine, Kind(kind), at, json.loads(data), event_id))
+        return known
 
-    def _add(
-        self, connection: Connection, known: Sequence[Event], new_events: Sequence[Event], *, release: str
-    ) -> Appended:
-        call_id = new_events[0].call_id
-        here = {event.event_id for event in known}
-        added = [_after(known, self._if_its_own(connection, e)) for e in new_events if e.event_id not in here]
-        if added:
-            self._insert_event.run(connection, *map(_event_row, added))
-        call = fold([*known, *added])
-        row = self._call_row(call)
-        if not known:
-            self._insert_call.run(connection, row | {"call_id": call_id})
-        elif release and self._holds(connection, call_id, release):
-            self._update_and_release.run(connection, row | _NO_LEASE | {"of_call": call_id})
-        else:
-            self._update_call.run(connection, row | {"of_call": call_id})
-        return Appended(call, not known)
+    def _owners_of(self, connection: Connection, entries: Sequence[_Entry]) -> dict[str, str]:
+        """portal's CALL_ID -> whose it is, of those that are about to be registered."""
+        wanted = list({_portal_id(e) for entry in entries for e in entry.events if e.kind is Kind.REGISTERED})
+        rows = self._owners.among(connection, wanted).fetchall() if wanted else []
+        return {_whose(wanted, portal_id): call_id for portal_id, call_id in rows}
 
-    def _if_its_own(self, connection: Connection, event: Event) -> Event:
-        """A CALL_ID that belongs to another call is no registration: both would be finished as one.
+    def _held(self, connection: Connection, entries: Sequence[_Entry]) -> set[tuple[str, str]]:
+        """(call, owner) of the leases that count here."""
+        wanted = list({entry.call_id for entry in entries if entry.lease or entry.release})
+        rows = self._leased.among(connection, wanted).fetchall() if wanted else []
+        now = time.time()
+        return {(_whose(wanted, call_id), owner) for call_id, owner, until in rows if owner and (until or 0.0) >= now}
 
-        The portal gives one out twice when client, manager and type are the same and it does not look at
-        EXTERNAL_CALL_ID; once the other call is finished it gives a new one.
-        """
-        if event.kind is not Kind.REGISTERED:
-            return event
-        row = self._owner.run(connection, {"portal_call_id": event.data["portal_call_id"][:64]}).fetchone()
-        if row is None or row[0] == event.call_id:
-            return event
-        data = {"error": f"the portal gave it the CALL_ID of call {row[0]}", "shared": event.data["portal_call_id"]}
-        return dataclasses.replace(
-            event, kind=Kind.REGISTER_FAILED, data=data | {"retry_at": event.at + _SHARED_AGAIN_S}
-        )
+    def _save(self, connection: Connection, drafts: Sequence[_Draft]) -> None:
+        if added := [_event_row(event) for draft in drafts for event in draft.added]:
+            self._insert_event.insert(connection, added)
+        rows = {draft.call_id: self._call_row(draft.call) for draft in drafts}
+        if made := [rows[d.call_id] | {"call_id": d.call_id} for d in drafts if d.new]:
+            self._insert_call.insert(connection, made)
+        if changed := [rows[d.call_id] | {"of_call": d.call_id} for d in drafts if not d.new and not d.released]:
+            self._update_call.run(connection, *changed)
+        if freed := [rows[d.call_id] | _NO_LEASE | {"of_call": d.call_id} for d in drafts if not d.new and d.released]:
+            self._update_and_release.run(connection, *freed)
 
     def _call_row(self, call: Call) -> dict[str, Any]:
         step, due_at = self._due(call) or (None, None)
@@ -342,6 +372,54 @@ class Journal:
     def _set(self, call_id: str, owner: str, values: Mapping[str, Any]) -> None:
         mine = sa.and_(calls.c.call_id == call_id, calls.c.lease_owner == owner)
         self._database.write(lambda c: c.execute(sa.update(calls).where(mine).values(**values)))
+
+
+def _whose(wanted: Sequence[str], found: str) -> str:
+    """What a row was looked for by. MySQL finds other spellings too (case): alone it is clear whose they are, among
+    several it is not, and each must be looked for alone. Raises LookupError."""
+    if found in wanted:
+        return found
+    if len(wanted) == 1:
+        return wanted[0]
+    raise LookupError(f"{found!r} was found by another spelling")
+
+
+def _add(draft: _Draft, entry: _Entry, owners: dict[str, str], held: set[tuple[str, str]]) -> Appended:
+    """Add an entry's events to its call. Raises LeaseLostError."""
+    if entry.lease and (entry.call_id, entry.lease) not in held:
+        raise LeaseLostError(f"call {entry.call_id} is somebody else's now")
+    new = not draft.events
+    known = list(draft.events)
+    here = {event.event_id for event in known}
+    for event in [*entry.events, *entry.if_new] if new else entry.events:
+        if event.event_id not in here:
+            added = _after(known, _if_its_own(event, owners))
+            draft.events.append(added)
+            draft.added.append(added)
+    if entry.release and (entry.call_id, entry.release) in held:
+        held.discard((entry.call_id, entry.release))
+        draft.released = True
+    draft.call = fold(draft.events)
+    return Appended(draft.call, new)
+
+
+def _if_its_own(event: Event, owners: dict[str, str]) -> Event:
+    """A CALL_ID that belongs to another call is no registration: both would be finished as one.
+
+    The portal gives one out twice when client, manager and type are the same and it does not look at
+    EXTERNAL_CALL_ID; once the other call is finished it gives a new one.
+    """
+    if event.kind is not Kind.REGISTERED:
+        return event
+    owner = owners.setdefault(_portal_id(event), event.call_id)
+    if owner == event.call_id:
+        return event
+    data = {"error": f"the portal gave it the CALL_ID of call {owner}", "shared": event.data["portal_call_id"]}
+    return dataclasses.replace(event, kind=Kind.REGISTER_FAILED, data=data | {"retry_at": event.at + _SHARED_AGAIN_S})
+
+
+def _portal_id(event: Event) -> str:
+    return str(event.data["portal_call_id"])[:64]
 
 
 def _setting(names: Sequence[str]) -> Any:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, check, upgrade
+from sql.journal import Appended
 
 HOSTILE = "О'Hara \"; DROP TABLE calls; -- 😀 ${EXTEN} \\"
 
@@ -181,6 +182,59 @@ def test_a_bad_write_does_not_take_the_ones_beside_it_down(database: Database) -
     assert nothing is None
     assert isinstance(error, ValueError)
     assert told.get(timeout=5) == ("good", None)
+
+
+class _Together:
+    """Holds the writer up until several writes wait, so that they are stored as one."""
+
+    def __init__(self, database: Database) -> None:
+        self._journal = Journal(database, due)
+        self._database = database
+        self.told: SimpleQueue[tuple[Appended | None, Exception | None]] = SimpleQueue()
+
+    def append(self, *entries: Sequence[Event]) -> list[Appended | None]:
+        started, go = threading.Event(), threading.Event()
+
+        def hold(_: object) -> None:
+            started.set()
+            go.wait(5)
+
+        self._database.submit(hold, lambda *_: None)
+        started.wait(5)
+        for events in entries:
+            self._journal.append_soon(events, lambda *outcome: self.told.put(outcome))
+        go.set()
+        outcomes = [self.told.get(timeout=5) for _ in entries]
+        assert [error for _, error in outcomes if error] == []
+        return [appended for appended, _ in outcomes]
+
+
+def test_writes_that_wait_together_are_each_told_what_the_call_was_after_them(database: Database) -> None:
+    registered = Event("1.1", Kind.REGISTERED, 1_700_000_001.0, {"portal_call_id": "externalCall.a"})
+    told = _Together(database).append([inbound("1.1")], [inbound("1.2")], [registered], [inbound("1.2", did="7495")])
+    assert [(a.call.call_id, a.new, a.call.portal_call_id) for a in told if a] == [
+        ("1.1", True, ""), ("1.2", True, ""), ("1.1", False, "externalCall.a"), ("1.2", False, ""),
+    ]  # fmt: skip
+    journal = Journal(database, due)
+    assert [len(journal.events(call_id)) for call_id in ("1.1", "1.2")] == [2, 2]
+    assert journal.call("1.1") == told[2].call if told[2] else None
+
+
+def test_of_two_calls_that_wait_together_one_gets_the_call_id_the_portal_gave_both(database: Database) -> None:
+    given = [Event(c, Kind.REGISTERED, 1_700_000_001.0, {"portal_call_id": "externalCall.a"}) for c in ("1.1", "1.2")]
+    _Together(database).append([inbound("1.1")], [inbound("1.2")], [given[0]], [given[1]])
+    calls = [Journal(database, due).call(call_id) for call_id in ("1.1", "1.2")]
+    assert [call.portal_call_id for call in calls if call] == ["externalCall.a", ""]
+    assert calls[1] is not None
+    assert "call 1.1" in calls[1].last_error
+
+
+def test_ids_that_differ_in_case_alone_do_not_hold_up_the_writes_beside_them(database: Database) -> None:
+    together = _Together(database)
+    together.append([inbound("pbx-1.1")], [inbound("1.2")])
+    together.append([inbound("PBX-1.1", did="7495")], [inbound("1.3")])
+    journal = Journal(database, due)
+    assert all(journal.call(call_id) for call_id in ("pbx-1.1", "PBX-1.1", "1.2", "1.3"))
 
 
 def test_upgrading_twice_is_harmless_and_check_is_satisfied(database: Database) -> None:
