@@ -1,0 +1,59 @@
+"""What the program says to people, in their language: one gettext catalogue a language, English being the key.
+
+A sentence is made where it is thought of, as a `Phrase`, and put into a language where it is shown. `ru.po` is
+written by hand or in any translator's tool; a test keeps it whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import gettext
+import io
+import locale
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+
+LANGUAGES = ("en", "ru")
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A sentence in no language yet: its English `text` with {named} values, which may be phrases themselves."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def said(self, lang: str) -> str:
+        """In the language `lang`, one of LANGUAGES; English where the catalogue does not know it."""
+        values = {name: _said(value, lang) for name, value in self.values.items()}
+        return catalogue(lang).gettext(self.text).format_map(values)
+
+    def __str__(self) -> str:
+        return self.said("en")
+
+
+def _said(value: object, lang: str) -> object:
+    return value.said(lang) if isinstance(value, Phrase) else value
+
+
+def preferred() -> str:
+    """The language of this process's locale; English where we do not speak it."""
+    spoken = (locale.getlocale()[0] or "").lower()[:2]
+    return spoken if spoken in LANGUAGES else "en"
+
+
+@functools.cache
+def catalogue(lang: str) -> gettext.NullTranslations:
+    """The translations of a language. English needs none."""
+    if lang == "en":
+        return gettext.NullTranslations()
+    # Babel reads the text itself: nothing has to be compiled when the program is installed.
+    from babel.messages import mofile, pofile
+
+    with resources.files(__name__).joinpath(f"{lang}.po").open("rb") as file:
+        catalog = pofile.read_po(file, locale=lang)
+    compiled = io.BytesIO()
+    mofile.write_mo(compiled, catalog)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
