@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agi import variables as v
-from agi.channel import Channel, argument, extension, number
+from agi.channel import Channel, argument, extension, number, text
 from agi.replies import acknowledge
 from agi.session import Session
 
@@ -41,6 +41,7 @@ def facts(session: Session, channel: Channel, direction: str) -> dict[str, Any]:
     }
     if direction == "out":
         found["number"] = _dialled(session, channel)
+        found["trunk"] = text(variables.get("DIALEDPEERNUMBER", "").rpartition("@")[2])  # 8903…@mts
     start = get(v.CHANNEL_START)
     if start.replace(".", "", 1).isdigit():
         found["channel_start"] = float(start)

@@ -18,6 +18,13 @@ LINKEDID = "CHANNEL(linkedid)"
 FROM_DID = "FROM_DID"
 CHANNEL_START = "CDR(start,u)"
 
+# Read by `outbound`: the trunk about to be dialled. FreePBX and Issabel number theirs: OUT_3=PJSIP, OUT_3_SUFFIX=@mts,
+# or OUT_3=SIP/mts; where nothing says so, the dialplan may.
+TRUNK = "B24_TRUNK"
+DIAL_TRUNK = "DIAL_TRUNK"
+TRUNK_OF = "OUT_{}"
+TRUNK_SUFFIX_OF = "OUT_{}_SUFFIX"
+
 # Read by `hangup`: how it ended, who was connected, where the recording is. The meanings, measured on
 # Asterisk 16 and 22, are in itgrix_bx/calls/outcome.py, which decides by them.
 AT_HANGUP = (

@@ -23,8 +23,10 @@ from itgrix_bx.delivery.schedule import due
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.numbers import Numbers
 from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.closing import Closer
+from itgrix_bx.pbx.own_lists import OwnLists
 from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
 from itgrix_bx.retention import Retention
@@ -40,6 +42,7 @@ from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
 from sql.marks import Marks
 from sql.notes import Notes
+from sql.numbers import Numbers as NumberStore
 from sql.overview import Overview
 from sql.schema import upgrade
 from sql.staff import Staff
@@ -84,18 +87,24 @@ class Service:
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
         self.employees = Employees(Staff(self.database), self.client, settings.numbers.country)
+        number_store = NumberStore(self.database)
+        self.numbers = Numbers(number_store, settings.numbers)
         self.cards = Cards(self.client, lambda: self.employees.directory)
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.retention = Retention(self.journal, settings.journal.keep_days)
         self.fetching = Fetching(settings.recordings.public_url, Notes(self.database))
-        self.worker = Worker(settings, self.logbook, self.client, self.cards, self.employees, self.fetching)
+        self.worker = Worker(
+            settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers
+        )
         self.ami: Ami | None = None
         self.closer: Closer | None = None
+        self.own_lists: OwnLists | None = None
         if settings.ami.username and "worker" in only:
             self.ami = Ami(manager_of(settings.ami, mask="call", events=("Hangup",)))
             self.closer = Closer(settings, self.logbook, self.ami)
-        self.watcher = Watcher(settings, self.logbook, self.employees, Marks(self.database))
-        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees)
+            self.own_lists = OwnLists(self.ami, number_store)
+        self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))
+        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.numbers)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
             self.metrics.timed(hooks(switchboard, lambda: self._settings.inbound.deadline)),
@@ -143,6 +152,7 @@ class Service:
         if self._stopping.is_set():
             return
         self.logbook.start()
+        self.numbers.start()
         self.employees.start()
         self.cards.start()
         if "worker" in self._only:
@@ -150,6 +160,8 @@ class Service:
             self.retention.start()
         if self.closer is not None:
             self.closer.start()
+        if self.own_lists is not None:
+            self.own_lists.start()
         if "agi" in self._only:
             self.watcher.start()
         log.info("ready")
@@ -158,6 +170,8 @@ class Service:
         """Finish the sessions and requests in hand, refuse new ones."""
         self._stopping.set()
         self.agi.stop(drain_s)
+        if self.own_lists is not None:
+            self.own_lists.stop()
         if self.closer is not None:
             self.closer.stop()
         self.watcher.stop()
@@ -167,6 +181,7 @@ class Service:
             self.web.stop()
         self.cards.stop()
         self.employees.stop()
+        self.numbers.stop()
         self.logbook.stop()
         self.database.close()
         self.client.close()
@@ -180,6 +195,7 @@ class Service:
         }
         self._settings = self._settings.model_copy(update=changed)
         self.employees.reread()
+        self.numbers.reread()
         log.info("settings read again: [fastagi] allow, [inbound]; others need a restart")
 
     def health(self) -> dict[str, dict[str, Any]]:

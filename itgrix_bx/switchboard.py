@@ -9,15 +9,17 @@ from threading import Lock
 from typing import Any
 
 from itgrix_bx.calls import portal, routing
-from itgrix_bx.calls.call import Call, fold
+from itgrix_bx.calls.call import IN, OUT, Call, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.calls.numbers import e164
+from itgrix_bx.calls.number_rules import Where
+from itgrix_bx.calls.numbers import trunk
 from itgrix_bx.calls.routing import Route
 from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.numbers import Numbers
 from itgrix_bx.reception import Heard, Reception
 
 log = logging.getLogger("itgrix_bx.switchboard")
@@ -39,11 +41,14 @@ class Reply:
 class Switchboard:
     """The six hooks. Every method takes the call's id, when the hook came (unix seconds) and the channel's facts."""
 
-    def __init__(self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees) -> None:
+    def __init__(
+        self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees, numbers: Numbers
+    ) -> None:
         self._settings = settings
         self._logbook = logbook
         self._reception = reception
         self._employees = employees
+        self._numbers = numbers
         self._routes: OrderedDict[str, Route] = OrderedDict()
         self._lock = Lock()
 
@@ -66,8 +71,7 @@ class Switchboard:
 
     def outbound(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """A trunk is about to be dialled: register the call, or add a leg to the one that is known."""
-        number = e164(facts.get("number", ""), self._settings.numbers.country)
-        facts = facts | {"client_number": number}
+        facts = facts | {"client_number": self._dialled(facts)}
         return self._said(call_id, Kind.OUTBOUND, self._enter(call_id, at, Kind.OUTBOUND, facts, until))
 
     def _said(self, call_id: str, kind: Kind, reply: Reply) -> Reply:
@@ -91,23 +95,14 @@ class Switchboard:
     def _opening(self, event: Event) -> list[Event]:
         """What belongs to a call's first hook: why it is skipped, or what will be registered."""
         call = fold([event])
-        reason, internal = self._skip(call)
-        if reason:
-            data = {"reason": reason, "internal": internal}
+        if skip := self._numbers.current.skip(call, self._directory):
+            data = {"reason": str(skip.reason), "internal": skip.internal}
             return [Event(event.call_id, Kind.SKIPPED, event.at, data)]
         user_id = self._settings.portal.default_user
         if event.kind is Kind.OUTBOUND:
             user_id = self._directory.user_of(call.caller_extension) or user_id
         params = portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
         return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
-
-    def _skip(self, call: Call) -> tuple[str, bool]:
-        """(reason, is internal); an empty reason means the call is for the CRM."""
-        if not call.client_number:
-            return "no telephone number; for anonymous callers see [numbers] anonymous", False
-        if self._directory.knows(call.client_number.lstrip("+")):
-            return "an internal call", True
-        return "", False
 
     def _ask(self, call: Call, until: float) -> Reply:
         if self._employees.is_own_number(call.client_number):  # a colleague's mobile: there is nobody to find
@@ -137,10 +132,9 @@ class Switchboard:
         return Reply(reply.state, reply.portal_call_id, route)
 
     def _from_client(self, facts: dict[str, Any]) -> dict[str, Any]:
-        numbers = self._settings.numbers
-        number = e164(facts.get("caller", ""), numbers.country) or e164(numbers.anonymous, numbers.country)
         line = self._employees.lines.get(facts.get("did", ""), "")
-        return facts | {"client_number": number, "line": line}
+        way = Where(IN, trunk(facts.get("channel", "")), facts.get("did", ""))
+        return facts | {"client_number": self._read(facts.get("caller", ""), way), "trunk": way.trunk, "line": line}
 
     # --- hooks that never wait for the portal ----------------------------------------------------
 
@@ -157,20 +151,25 @@ class Switchboard:
         self._report(call_id, at, Kind.HANGUP, facts)
 
     def _report(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any]) -> None:
-        facts = facts | {"client_number": self._client_number(facts)}
+        facts = facts | self._identity(facts)
         self._employees.met([*facts.get("extensions", ()), *filter(None, [facts.get("extension")])])
         self._logbook.record([_heard(call_id, kind, at, facts)])
         log.info("call %s: %s", call_id, kind)
 
-    def _client_number(self, facts: dict[str, Any]) -> str:
+    def _identity(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Only the call's own channel knows its client; any other channel would name an extension."""
         if not facts.get("own_channel"):
-            return ""
-        numbers = self._settings.numbers
-        if facts.get("direction") == "out":
-            return e164(facts.get("number", ""), numbers.country)
-        number = e164(facts.get("caller", ""), numbers.country)
-        return number or e164(numbers.anonymous, numbers.country)
+            return {"client_number": ""}
+        if facts.get("direction") == OUT:
+            return {"client_number": self._dialled(facts)}
+        found = self._from_client(facts)
+        return found if facts.get("direction") == IN else {"client_number": found["client_number"]}
+
+    def _dialled(self, facts: dict[str, Any]) -> str:
+        return self._read(facts.get("number", ""), Where(OUT, facts.get("trunk", "")))
+
+    def _read(self, raw: str, way: Where) -> str:
+        return self._numbers.current.read(raw, way, self._directory).number
 
     @property
     def _directory(self) -> Directory:

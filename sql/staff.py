@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from itgrix_bx.calls.directory import Directory, Employee
 from sql.database import Database
+from sql.numbers import known_extensions
 from sql.tables import extensions, lines, users
 
 
@@ -22,8 +23,8 @@ class Staff:
 
     def directory(self) -> Directory:
         """The snapshot as the call logic uses it. Raises DatabaseAwayError."""
-        employees, mapped, _ = self._database.read(_everything)
-        return Directory.of(employees, mapped, synced=bool(employees))
+        (employees, mapped, _), on_pbx = self._database.read(lambda c: (_everything(c), known_extensions(c)))
+        return Directory.of(employees, mapped, synced=bool(employees), on_pbx=on_pbx)
 
     def lines(self) -> dict[str, str]:
         """DID -> line."""

@@ -123,3 +123,43 @@ notes = sa.Table(
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )
+
+# Rules for numbers in their order (itgrix_bx/calls/number_rules.py); empty text and 0 ask for nothing.
+number_rules = sa.Table(
+    "number_rules",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("direction", sa.String(10), nullable=False),
+    sa.Column("trunk", sa.String(80), nullable=False),
+    sa.Column("did", sa.String(80), nullable=False),
+    sa.Column("prefix", sa.String(24), nullable=False),
+    sa.Column("shortest", sa.Integer, nullable=False),
+    sa.Column("longest", sa.Integer, nullable=False),
+    sa.Column("extension", sa.Boolean, nullable=False),
+    sa.Column("replacement", sa.String(24), nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# White and black lists: `kind` white | black, `what` number | did | trunk | extension.
+number_lists = sa.Table(
+    "number_lists",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("what", sa.String(10), nullable=False),
+    sa.Column("value", sa.String(80), nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# What the PBX itself knows, as last read from it: `kind` extension | blocked.
+pbx_lists = sa.Table(
+    "pbx_lists",
+    metadata,
+    sa.Column("kind", sa.String(10), primary_key=True),
+    sa.Column("value", sa.String(40), primary_key=True),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)

@@ -85,6 +85,7 @@ class Call:
     client_number: str = ""
     client_name: str = ""
     did: str = ""
+    trunk: str = ""
     line: str = ""
     caller_extension: str = ""  # who dialled, outbound
     started_at: float = 0.0
@@ -254,6 +255,7 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
         call.client_number = call.client_number or data.get("client_number", "")
         call.client_name = call.client_name or data.get("client_name", "")
         call.did = call.did or data.get("did", "")
+        call.trunk = call.trunk or data.get("trunk", "")
         call.line = call.line or data.get("line", "")
     if call.direction == OUT:
         call.caller_extension = next(

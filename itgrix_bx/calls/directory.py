@@ -23,17 +23,25 @@ class Directory:
     employees: Mapping[int, Employee] = field(default_factory=dict)
     mapped: Mapping[str, int] = field(default_factory=dict)  # extension -> user id, set by hand
     synced: bool = False
+    on_pbx: frozenset[str] = frozenset()  # the extensions the PBX itself names, whoever's they are
     _by_extension: dict[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, employees: Iterable[Employee], mapped: Mapping[str, int], *, synced: bool) -> Directory:
+    def of(
+        cls,
+        employees: Iterable[Employee],
+        mapped: Mapping[str, int],
+        *,
+        synced: bool,
+        on_pbx: frozenset[str] = frozenset(),
+    ) -> Directory:
         known = {e.user_id: e for e in employees}
         by_extension: dict[str, int] = {}
         for employee in sorted(known.values(), key=lambda e: e.user_id):
             if employee.active and employee.extension:
                 by_extension.setdefault(employee.extension, employee.user_id)
         by_extension.update(mapped)
-        return cls(known, dict(mapped), synced, by_extension)
+        return cls(known, dict(mapped), synced, on_pbx, by_extension)
 
     def user_of(self, extension: str) -> int | None:
         """The active user who has this extension; the administrator's map beats the portal."""
@@ -42,6 +50,10 @@ class Directory:
 
     def knows(self, extension: str) -> bool:
         return extension in self._by_extension
+
+    def is_extension(self, number: str) -> bool:
+        """Whether a number is one of ours, somebody's or only the PBX's."""
+        return number in self._by_extension or number in self.on_pbx
 
     def is_active(self, user_id: int) -> bool:
         employee = self.employees.get(user_id)

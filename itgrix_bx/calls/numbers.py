@@ -20,14 +20,32 @@ def e164(raw: str, country: str) -> str:
 
     What is no possible telephone number (112, a short service number) keeps its bare digits.
     """
+    number = spelling(raw)
+    bare = number.removeprefix("+")
+    # A plus before what is no international number says nothing: some trunks put one before everything.
+    return _parse(number, country) or _parse(bare, country) or bare[:LONGEST]
+
+
+def spelling(raw: str) -> str:
+    """Only the digits of a number as it came, after a `+` when it began with one; "" when it holds no number."""
     raw = raw.strip()[:64]
     if raw.lower() in _ANONYMOUS:
         return ""
     number = _NOT_DIALLABLE.sub("", raw)
-    number = ("+" if number.startswith("+") else "") + number.replace("+", "")
-    if not number.strip("+"):
+    digits = number.replace("+", "")
+    return "+" + digits if digits and number.startswith("+") else digits
+
+
+def trunk(channel: str) -> str:
+    """The trunk a channel of the telephone network belongs to, as the PBX names it; "" for Asterisk's own plumbing.
+
+    `mts` of PJSIP/mts-0000001a, `i1` of DAHDI/i1/74951234567-2, `4` of DAHDI/4-1.
+    """
+    technology, _, name = channel.partition("/")
+    if not name or technology == "Local":
         return ""
-    return _parse(number, country) or number[:LONGEST]
+    name = name.rpartition("-")[0] or name
+    return (name.partition("/")[0] if technology == "DAHDI" else name)[:80]
 
 
 def _parse(number: str, country: str) -> str | None:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "catch-up": "Calls the hooks never told us of, from the PBX's own records.",
     "users": "Whose extension is whose.",
     "lines": "Which DID is which line of the portal.",
+    "numbers": "What telephone numbers mean, and which are for the CRM.",
     "dialplan": "The dialplan hooks.",
     "db": "The database schema.",
     "emulator": "Doubles of Bitrix24 and Asterisk, to try things out.",

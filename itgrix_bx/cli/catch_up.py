@@ -19,13 +19,16 @@ from rich.progress import Progress
 from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.schedule import due
-from itgrix_bx.pbx.catch_up import KNOWN, NEW, TURN, TURN_S, CatchUp, Finding, house
+from itgrix_bx.numbers import numbering
+from itgrix_bx.pbx.catch_up import KNOWN, NEW, TURN, TURN_S, CatchUp, Finding
 from itgrix_bx.pbx.cdr import Records, RecordsAwayError
+from itgrix_bx.pbx.reconcile import House
 from itgrix_bx.report import summary
 from itgrix_bx.times import iso
 from sql.database import Database
 from sql.journal import Journal
 from sql.marks import Marks
+from sql.numbers import Numbers
 from sql.staff import Staff
 
 _PATIENCE_S = 5.0
@@ -111,7 +114,7 @@ class _Job:
         self._settings, self._directory = settings, staff.directory()
         if not self._directory.synced:
             raise Problem("nobody's extension is known yet: run `itgrix-bx users sync`")
-        self._house = house(settings, self._directory, staff.lines())
+        self._house = House(self._directory, numbering(Numbers(database), settings.numbers), staff.lines())
         self._catch_up = CatchUp(Journal(database, due), records)
         self._marks = Marks(database)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"

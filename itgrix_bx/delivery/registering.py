@@ -10,6 +10,7 @@ from itgrix_bx.calls import portal
 from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
@@ -24,16 +25,25 @@ _FOUND_AGAIN_S = 30 * 60 - 120.0
 class Register:
     """Registers a call; after a lost answer in a way that cannot make two of it."""
 
-    def __init__(self, settings: Settings, client: Bitrix24, directory: Callable[[], Directory]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Bitrix24,
+        directory: Callable[[], Directory],
+        numbering: Callable[[], Numbering],
+    ) -> None:
         self._settings = settings
         self._client = client
         self._directory = directory
+        self._numbering = numbering
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
         if not call.client_number:
             reason = "the call has no client number" if call.over else "no client number yet"
             return [_event(call, Kind.SKIPPED, reason=reason)]
+        if call.register_params is None and (skip := self._numbering().skip(call, self._directory())):
+            return [_event(call, Kind.SKIPPED, reason=str(skip.reason), internal=skip.internal)]
         params = call.register_params or self._late_params(call)
         call.register_params = params
         try:

@@ -27,6 +27,7 @@ from itgrix_bx.delivery.registering import Register
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, due
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
+from itgrix_bx.numbers import Numbers
 from itgrix_bx.spool import SpoolError
 from sql.database import DatabaseAwayError
 from sql.journal import CLOCK_WAS_WRONG_S, LeaseLostError
@@ -82,6 +83,7 @@ class Worker:
         cards: Cards,
         employees: Employees,
         fetching: Fetching,
+        numbers: Numbers,
     ) -> None:
         def directory() -> Directory:
             return employees.directory
@@ -90,7 +92,7 @@ class Worker:
         self._logbook = logbook
         self._client = client
         self._steps: dict[str, Step] = {
-            REGISTER: Register(settings, client, directory).step,
+            REGISTER: Register(settings, client, directory, lambda: numbers.current).step,
             FINISH: Finish(settings, client, cards, directory).step,
             ATTACH: Attach(settings, client, fetching).step,
         }

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from itgrix_bx.calls.call import Call, fold
-from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event
-from itgrix_bx.config import Settings
 from itgrix_bx.pbx.cdr import Records
 from itgrix_bx.pbx.reconcile import House, Told, calls_of, missing
 from itgrix_bx.pbx.records import Group
@@ -37,11 +35,6 @@ class Finding:
     def call(self) -> Call:
         """The call as it will be."""
         return fold([*self.known, *self.lacking])
-
-
-def house(settings: Settings, directory: Directory, lines: Mapping[str, str]) -> House:
-    """What the records are read by."""
-    return House(directory, settings.numbers.country, settings.numbers.anonymous, lines)
 
 
 class CatchUp:

@@ -27,7 +27,7 @@ class Channels:
         if found is None or found["tech"] in _PLUMBING:
             return ""
         name = found["name"]
-        if self._directory.knows(name):
+        if self._directory.is_extension(name):
             return name
         return name if found["tech"] in _BY_NAME and is_short(name) else ""
 
@@ -42,7 +42,7 @@ class Channels:
 
     def is_ours(self, number: str) -> bool:
         """Whether a number is an extension rather than a client's."""
-        return self._directory.knows(number.lstrip("+"))
+        return self._directory.is_extension(number.lstrip("+"))
 
 
 def is_short(number: str) -> bool:

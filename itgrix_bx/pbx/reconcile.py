@@ -17,7 +17,9 @@ from agi.channel import number as clean_number
 from itgrix_bx.calls.call import IN, OUT, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
-from itgrix_bx.calls.numbers import e164
+from itgrix_bx.calls.number_rules import Where
+from itgrix_bx.calls.numbering import Numbering
+from itgrix_bx.calls.numbers import trunk
 from itgrix_bx.pbx.by_cdr import by_cdr
 from itgrix_bx.pbx.by_cel import by_cel, usable
 from itgrix_bx.pbx.channels import Channels
@@ -31,11 +33,10 @@ _TICK_S = 0.001  # what happened in the same second keeps its order
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What makes records into calls of ours: who has which extension, the numbering plan, the lines."""
+    """What makes records into calls of ours: who has which extension, what numbers mean, the lines."""
 
     directory: Directory
-    country: str = "RU"
-    anonymous: str = ""
+    numbers: Numbering = field(default_factory=lambda: Numbering("RU"))
     lines: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -131,16 +132,21 @@ def _story(first: First, group: Group, channels: Channels, now: float) -> Story 
 
 
 def _told(story: Story, house: House) -> Told | None:
-    number = _client_number(story, house)
-    if house.directory.knows(number.lstrip("+")):
-        return None  # one of ours after all, by way of the network
-    events = tuple(_events(story, number, house))
-    return Told(story.call_id, story.linkedid, story.source, events)
+    """None for what is not for the CRM: kept from it by a list, or one of ours after all, by way of the network."""
+    events = tuple(_events(story, _client_number(story, house), house))
+    call = fold(events)
+    skip = house.numbers.skip(call, house.directory) if call.client_number else None
+    return None if skip else Told(story.call_id, story.linkedid, story.source, events)
 
 
 def _client_number(story: Story, house: House) -> str:
-    number = e164(clean_number(known(story.number)), house.country)
-    return number or (e164(house.anonymous, house.country) if story.first.direction == IN else "")
+    way = Where(story.first.direction, _trunk(story), clean_number(story.did))
+    return house.numbers.read(clean_number(known(story.number)), way, house.directory).number
+
+
+def _trunk(story: Story) -> str:
+    """Inbound the client's channel is the trunk's; of outbound calls the records do not say it as the hooks do."""
+    return trunk(story.first.channel) if story.first.direction == IN else ""
 
 
 def _events(story: Story, number: str, house: House) -> Iterator[Event]:
@@ -167,6 +173,7 @@ def _beginning(story: Story, number: str, house: House) -> list[Moment]:
         "client_number": number,
         "client_name": text(known(story.first.row.name)),
         "did": did,
+        "trunk": _trunk(story),
         "line": house.lines.get(did, ""),
     }
     return [Moment(story.started_at, Kind.INBOUND, facts)]
@@ -185,7 +192,7 @@ def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, 
         data |= {
             "own_channel": outbound,
             "number": dialled,
-            "client_number": number if outbound else e164(dialled, house.country),
+            "client_number": number if outbound else house.numbers.read(dialled, Where(OUT), house.directory).number,
             "extension": clean_extension(data["extension"]),
         }
     elif moment.kind is Kind.HANGUP:

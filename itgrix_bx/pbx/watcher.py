@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from itgrix_bx.config import Settings
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
-from itgrix_bx.pbx.catch_up import COMPLETED, NEW, TURN, TURN_S, CatchUp, Finding, house
+from itgrix_bx.numbers import Numbers
+from itgrix_bx.pbx.catch_up import COMPLETED, NEW, TURN, TURN_S, CatchUp, Finding
 from itgrix_bx.pbx.cdr import Records, RecordsAwayError
+from itgrix_bx.pbx.reconcile import House
 from sql.database import DatabaseAwayError
 from sql.marks import Marks
 
@@ -40,11 +42,14 @@ Span = tuple[float, float]
 class Watcher:
     """Its thread begins with `start`. Hooks never wait for it: it writes one call at a time."""
 
-    def __init__(self, settings: Settings, logbook: Logbook, employees: Employees, marks: Marks) -> None:
+    def __init__(
+        self, settings: Settings, logbook: Logbook, employees: Employees, numbers: Numbers, marks: Marks
+    ) -> None:
         self._settings = settings
         self._url = settings.cdr.url.get_secret_value()
         self._logbook = logbook
         self._employees = employees
+        self._numbers = numbers
         self._marks = marks
         self._mark = f"{_MARK}{socket.gethostname()[:60]}"
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -143,7 +148,7 @@ class Watcher:
 
     def _put_in(self, linkedids: Sequence[str], span: Span, now: float) -> bool:
         """Whether all of them were gone through."""
-        ours = house(self._settings, self._employees.directory, self._employees.lines)
+        ours = House(self._employees.directory, self._numbers.current, self._employees.lines)
         for _, findings in self._catch_up.look(linkedids, ours, since=span[0], until=span[1], now=now):
             self._marks.take(TURN, self._owner, now=time.time(), for_s=TURN_S)
             for finding in findings:

@@ -11,6 +11,7 @@ import pytest
 from itgrix_bx.calls import outcome
 from itgrix_bx.calls.call import Call, fold
 from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.pbx.reconcile import House, Told, calls_of
 from itgrix_bx.pbx.records import groups
 
@@ -289,7 +290,7 @@ def test_a_call_among_ourselves_is_left_out(rows: list[dict[str, Any]]) -> None:
 def test_a_caller_without_a_number_is_kept_for_the_rule_that_skips_it() -> None:
     nobody = row(0, TRUNK, PHONE, 25, 20, src="anonymous", cnum="")
     assert call_of(nobody).client_number == ""
-    assert call_of(nobody, house=House(PEOPLE, anonymous="+70000000000")).client_number == "+70000000000"
+    assert call_of(nobody, house=House(PEOPLE, Numbering("RU", "+70000000000"))).client_number == "+70000000000"
 
 
 def test_names_and_numbers_pass_the_filters_of_the_hooks() -> None:
