@@ -51,6 +51,7 @@ class AmiRefusedError(AmiError):
 
     def __init__(self, action: str, reason: str) -> None:
         super().__init__(f"Asterisk refused {action}: {reason or 'no reason given'}")
+        self.action = action
         self.reason = reason
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from itgrix_bx.numbers import ANONYMOUS_BLOCKED
 from itgrix_bx.pbx.ami import Ami
+from itgrix_bx.pbx.link import Reply
 from itgrix_bx.pbx.messages import AmiError, AmiRefusedError, Message
 from sql.database import DatabaseAwayError
 from sql.numbers import BLOCKED, EXTENSION, LONGEST, Numbers
@@ -27,6 +28,8 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 _PHONE = re.compile(r"(?:PJSIP|SIP|IAX2|SCCP|DAHDI|Skinny|MGCP|Motif)/", re.IGNORECASE)
 _NOT_CALLERS = frozenset({"dest"})  # keys of the family that are settings
 _ANONYMOUS = "blocked"
+
+Ask = Callable[..., Reply]  # Ami.ask or Link.ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class OwnLists:
     def _run(self) -> None:
         while not self._stopping.is_set():
             if self._ami.connected:
-                self._try_to_read(EXTENSION, lambda: extensions(self._ami))
-                self._try_to_read(BLOCKED, lambda: blocked(blacklist(self._ami)))
+                self._try_to_read(EXTENSION, lambda: extensions(self._ami.ask))
+                self._try_to_read(BLOCKED, lambda: blocked(blacklist(self._ami.ask)))
             self._wake.wait(self._every_s)
             self._wake.clear()
 
@@ -86,12 +89,12 @@ class OwnLists:
             log.exception("reading the PBX's list of %s numbers failed; it is tried again", kind)
 
 
-def extensions(ami: Ami) -> frozenset[str]:
+def extensions(ask: Ask) -> frozenset[str]:
     """The extensions the PBX has. Raises AmiError; AmiRefusedError when it may tell of none."""
-    found = set(_hinted(ami.ask("ExtensionStateList").items))
+    found = set(_hinted(ask("ExtensionStateList").items))
     for action, is_phone in (("PJSIPShowEndpoints", _is_phone), ("SIPpeers", _registers)):
         try:
-            items = ami.ask(action).items
+            items = ask(action).items
         except AmiRefusedError:  # no right to it, or no such channel driver: the hints must do
             continue
         found.update(item.get("ObjectName") for item in items if is_phone(item))
@@ -113,21 +116,21 @@ def _registers(peer: Message) -> bool:
     return peer.get("Dynamic").lower() == "yes"
 
 
-def blacklist(ami: Ami) -> list[Entry]:
+def blacklist(ask: Ask) -> list[Entry]:
     """The family as it is. Raises AmiError; AmiRefusedError when this user may not read it."""
     try:
-        items = ami.ask("DBGetTree", {"Family": "blacklist"}).items
+        items = ask("DBGetTree", {"Family": "blacklist"}).items
     except AmiRefusedError as error:
         if "not found" in error.reason.lower():
             return []
         if "permission" in error.reason.lower():
             raise
-        return _by_command(ami)  # Asterisk before 16.20 and 18.6 has no such action
+        return _by_command(ask)  # Asterisk before 16.28, 18.14 and 19.6 has no such action
     return [Entry(_key(item.get("Key")), item.get("Val")) for item in items]
 
 
-def _by_command(ami: Ami) -> list[Entry]:
-    lines = ami.ask("Command", {"Command": "database show blacklist"}).answer.output
+def _by_command(ask: Ask) -> list[Entry]:
+    lines = ask("Command", {"Command": "database show blacklist"}).answer.output
     pairs = (line.partition(":") for line in lines if line.startswith("/"))
     return [Entry(_key(key), value.strip()) for key, _, value in pairs]
 

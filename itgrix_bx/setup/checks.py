@@ -30,6 +30,7 @@ from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.cdr import Records, RecordsAwayError
 from itgrix_bx.pbx.link import Link, Timings
 from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
+from itgrix_bx.pbx.own_lists import blacklist, blocked, extensions
 from itgrix_bx.times import ago
 from itgrix_bx.web.recordings import probe
 from sql.database import Database, DatabaseAwayError
@@ -67,6 +68,8 @@ def everything(settings: Settings, config: Path | None, client: Bitrix24 | None)
     yield from fetching(settings)
     yield dialplan()
     yield ami(settings)
+    if settings.ami.username:
+        yield own_numbers(settings)
     yield cdr(settings)
     yield host_name()
     yield from not_yet(settings)
@@ -281,6 +284,21 @@ def ami(settings: Settings) -> Check:
         cure = "manager.conf: [general] enabled = yes, port and bindaddr as in [ami] address; then `manager reload`"
         return Check("AMI", str(error), BAD, cure)
     return Check("AMI", f"Asterisk {version} on {settings.ami.address}, {count} channels", OK)
+
+
+def own_numbers(settings: Settings) -> Check:
+    """Whether the PBX's own extensions and black list can be read."""
+    try:
+        with Link(manager_of(settings.ami), timings=Timings(connect=3.0, answer=5.0)) as link:
+            link.login()
+            count, unwanted = len(extensions(link.ask)), len(blocked(blacklist(link.ask)))
+    except AmiRefusedError as error:
+        rights = "reporting,command" if error.action == "Command" else "reporting"
+        cure = f"give [{settings.ami.username}] in manager.conf `write = {rights}`: docs/numbers.md"
+        return Check("PBX numbers", str(error), WARNING, cure)
+    except AmiError as error:
+        return Check("PBX numbers", f"not read: {error}", OFF, "see the line AMI")
+    return Check("PBX numbers", f"{count} extensions, {unwanted} numbers on the PBX's black list", OK)
 
 
 def cdr(settings: Settings) -> Check:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from itgrix_bx.numbers import ANONYMOUS_BLOCKED
 from itgrix_bx.pbx.ami import Ami
 from itgrix_bx.pbx.closing import YOUNG_S
 from itgrix_bx.pbx.link import Link, Manager, Timings
 from itgrix_bx.pbx.messages import AmiLoginError, AmiRefusedError, AmiUnreachableError, Message
+from itgrix_bx.pbx.own_lists import blacklist, blocked, extensions
 from itgrix_bx.pbx.signs import ids_of
 from tests.real.asterisk import AMI_SECRET
 from tests.real.office import Office, office
@@ -119,6 +121,32 @@ def test_what_a_user_may_not_do_is_refused_in_words(where: Office) -> None:
         with pytest.raises(AmiRefusedError, match="Permission denied"):
             link.ask("CoreShowChannels")
         link.ask("Ping")
+
+
+def test_a_user_with_few_rights_reads_the_extensions_and_the_black_list(where: Office) -> None:
+    for line in (
+        "dialplan add extension 1101,hint,PJSIP/1101&Custom:DND1101 into ext-local",
+        "dialplan add extension 71,hint,park:71@parkedcalls into ext-local",
+        "database put blacklist 89160000099 spam",
+        "database put blacklist blocked 1",
+        "database put blacklist dest app-blackhole,hangup,1",
+    ):
+        where.asterisk.cli(line)
+    for username in ("itgrix-bx", "operator"):
+        with Link(manager(where, username)) as link:
+            link.login()
+            assert extensions(link.ask) == {"1101"}
+            assert blocked(blacklist(link.ask)) == {"89160000099", ANONYMOUS_BLOCKED}
+    for key in ("89160000099", "blocked", "dest"):
+        where.asterisk.cli(f"database del blacklist {key}")
+    with Link(manager(where, "itgrix-bx")) as link:
+        link.login()
+        assert blacklist(link.ask) == []
+    with Link(manager(where, "nobody")) as link:
+        link.login()
+        for read in (extensions, blacklist):
+            with pytest.raises(AmiRefusedError, match="Permission denied"):
+                read(link.ask)
 
 
 def test_a_wrong_secret_is_refused(where: Office) -> None:
