@@ -69,7 +69,8 @@ class OwnLists:
     def _run(self) -> None:
         while not self._stopping.is_set():
             if self._ami.connected:
-                self._try_to_read(EXTENSION, lambda: extensions(self._ami.ask))
+                # None at all is an Asterisk that is still starting: its phones must not become clients meanwhile.
+                self._try_to_read(EXTENSION, lambda: extensions(self._ami.ask) or self._store.pbx(EXTENSION))
                 self._try_to_read(BLOCKED, lambda: blocked(blacklist(self._ami.ask)))
             self._wake.wait(self._every_s)
             self._wake.clear()

@@ -125,6 +125,16 @@ def test_changes_are_noticed_and_an_emptied_black_list_is_empty(
     assert store.pbx(EXTENSION) == {"101", "20012"}
 
 
+def test_an_asterisk_that_is_still_starting_takes_no_extension_away(
+    peer: Peer, store: Numbers, reading: Callable[[], None]
+) -> None:
+    store.replace_pbx(EXTENSION, ["101"])
+    knows(peer, ExtensionStateList=items("ExtensionStatus"), DBGetTree=BLACKLIST)
+    reading()
+    peer.wait_for("ExtensionStateList", 3)
+    assert store.pbx(EXTENSION) == {"101"}
+
+
 def test_an_old_asterisk_is_asked_by_its_command(peer: Peer, store: Numbers, reading: Callable[[], None]) -> None:
     def show(action: Action) -> bytes:
         assert action.get("Command") == "database show blacklist"
