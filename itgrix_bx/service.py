@@ -24,7 +24,9 @@ from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
+from itgrix_bx.pbx import devices
 from itgrix_bx.pbx.ami import Ami, manager_of
+from itgrix_bx.pbx.ami_user import READ
 from itgrix_bx.pbx.closing import Closer
 from itgrix_bx.pbx.own_lists import OwnLists
 from itgrix_bx.pbx.watcher import Watcher
@@ -99,8 +101,10 @@ class Service:
         self.ami: Ami | None = None
         self.closer: Closer | None = None
         self.own_lists: OwnLists | None = None
-        if settings.ami.username and "worker" in only:
-            self.ami = Ami(manager_of(settings.ami, mask="call", events=("Hangup",)))
+        if settings.ami.username and only & {"agi", "worker"}:
+            self.ami = Ami(manager_of(settings.ami, mask=READ, events=("Hangup", *devices.EVENTS)))
+        self.devices = devices.Devices(self.ami)
+        if self.ami is not None and "worker" in only:
             self.closer = Closer(settings, self.logbook, self.ami)
             self.own_lists = OwnLists(self.ami, number_store)
         self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))
@@ -158,6 +162,8 @@ class Service:
         if "worker" in self._only:
             self.worker.start()
             self.retention.start()
+        if self.ami is not None:
+            self.ami.start()
         if self.closer is not None:
             self.closer.start()
         if self.own_lists is not None:
@@ -170,8 +176,11 @@ class Service:
         """Finish the sessions and requests in hand, refuse new ones."""
         self._stopping.set()
         self.agi.stop(drain_s)
+        self.devices.stop()
         if self.own_lists is not None:
             self.own_lists.stop()
+        if self.ami is not None:
+            self.ami.stop()
         if self.closer is not None:
             self.closer.stop()
         self.watcher.stop()

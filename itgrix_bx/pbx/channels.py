@@ -11,7 +11,7 @@ _PLUMBING = frozenset({
     "Announcer", "AsyncGoto", "Bridge", "CBAnn", "CBRec", "Console", "Local", "Message", "MulticastRTP", "Recorder",
     "Snoop", "Surrogate", "UnicastRTP",
 })  # fmt: skip
-_BY_NAME = frozenset({"PJSIP", "SIP", "IAX2", "SCCP", "Skinny"})  # DAHDI/4-1 is the fourth line, not extension 4
+BY_NAME = frozenset({"PJSIP", "SIP", "IAX2", "SCCP", "Skinny"})  # DAHDI/4-1 is the fourth line, not extension 4
 _LONGEST_EXTENSION = 5  # of those the portal does not know; trunks are often named by their telephone number
 
 
@@ -29,7 +29,7 @@ class Channels:
         name = found["name"]
         if self._directory.is_extension(name):
             return name
-        return name if found["tech"] in _BY_NAME and is_short(name) else ""
+        return name if found["tech"] in BY_NAME and is_short(name) else ""
 
     def is_outside(self, channel: str) -> bool:
         """Whether the channel leads to the telephone network."""
@@ -43,6 +43,11 @@ class Channels:
     def is_ours(self, number: str) -> bool:
         """Whether a number is an extension rather than a client's."""
         return self._directory.is_extension(number.lstrip("+"))
+
+
+def is_plumbing(device: str) -> bool:
+    """Whether the device (or channel) is Asterisk's own rather than a phone or a line."""
+    return device.partition("/")[0] in _PLUMBING
 
 
 def is_short(number: str) -> bool:

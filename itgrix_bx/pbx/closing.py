@@ -47,7 +47,7 @@ class _Missing:
 
 
 class Closer:
-    """Looks after calls whose end was lost, from `start` to `stop`; `ami` is started and stopped with it."""
+    """Looks after calls whose end was lost, from `start` to `stop`; to be made before `ami` is started."""
 
     def __init__(self, settings: Settings, logbook: Logbook, ami: Ami) -> None:
         self._pbx_name = settings.pbx.name
@@ -65,14 +65,12 @@ class Closer:
         ami.on_gap(lambda _: self._wake.set())
 
     def start(self) -> None:
-        self._ami.start()
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
-            self._ami.stop()
             self._thread.join(10)
 
     def _on_link(self, there: bool) -> None:

@@ -21,6 +21,8 @@ from pathlib import Path
 import pymysql
 import trustme
 
+from itgrix_bx.pbx import ami_user
+
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
 PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
 _SUITE = "sid"
@@ -28,8 +30,8 @@ _BUILT = "itgrix-bx-complete"
 _START_S = 60
 AMI_SECRET = "ami secret; with, signs"
 # What a user may read and do; the first is the one the documentation asks for.
-AMI_USERS = {"itgrix-bx": ("call", "reporting"), "filters": ("call", "reporting,system"), "operator": ("all", "all"),
-             "nobody": ("", "")}  # fmt: skip
+AMI_USERS = {"itgrix-bx": (ami_user.READ, ami_user.WRITE), "filters": ("call", "reporting,system"),
+             "operator": ("all", "all"), "nobody": ("", "")}  # fmt: skip
 _TABLES = Path(__file__).parent / "asteriskcdrdb.sql"
 _NOT_NEEDED = """
     chan_dahdi chan_iax2 chan_ooh323 chan_skinny chan_mgcp chan_unistim chan_console chan_alsa chan_oss

@@ -276,15 +276,17 @@ class Agent(asyncio.DatagramProtocol):
         assert self._transport is not None
         self._transport.sendto(text.encode("utf-8", "surrogateescape"), self.pbx)
 
-    async def register(self) -> None:
+    async def register(self, expires: int = 3600) -> None:
+        """Until told otherwise, or that it is no longer here (0)."""
         host, port = self.pbx
+        self._registered.clear()
         for _ in range(10):
             self.send(
                 f"REGISTER sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};"
                 f"branch=z9hG4bK{secrets.token_hex(6)};rport\r\nMax-Forwards: 70\r\n"
                 f"From: <sip:{self.user}@{host}>;tag={secrets.token_hex(4)}\r\nTo: <sip:{self.user}@{host}>\r\n"
-                f"Call-ID: {secrets.token_hex(8)}\r\nCSeq: 1 REGISTER\r\nContact: {self.contact}\r\nExpires: 3600\r\n"
-                "Content-Length: 0\r\n\r\n"
+                f"Call-ID: {secrets.token_hex(8)}\r\nCSeq: 1 REGISTER\r\nContact: {self.contact}\r\n"
+                f"Expires: {expires}\r\nContent-Length: 0\r\n\r\n"
             )
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._registered.wait(), 1)

@@ -12,6 +12,7 @@ from tests.real.asterisk import Site
 SCENARIOS = 40
 ONE, GROUP, QUEUE, MENU, RESPONSIBLE, FREEPBX_QUEUE, MOBILE, VOICEMAIL = "1", "2", "3", "4", "5", "6", "7", "8"
 RING_S = 6
+HINTED = 38  # its first extension has two phones and a device for "do not disturb", as FreePBX's have
 
 
 def extension(scenario: int, which: int) -> str:
@@ -50,10 +51,15 @@ def site(agi_port: int, records_port: int = 0) -> Site:
         queues={f"q{n:02}": [f"PJSIP/{extension(n, k)}" for k in (1, 2)] for n in range(SCENARIOS)}
         | {f"f{n:02}": [f"Local/{extension(n, k)}@from-queue/n" for k in (1, 2)] for n in range(SCENARIOS)},
         voicemail=[extension(n, 1) for n in range(SCENARIOS)],
-        dialplan=_DIALPLAN.replace("RING_S", str(RING_S)),
+        dialplan=_DIALPLAN.replace("RING_S", str(RING_S)) + _hints(HINTED),
         agi_port=agi_port,
         records_port=records_port,
     )
+
+
+def _hints(scenario: int) -> str:
+    one, two = extension(scenario, 1), extension(scenario, 2)
+    return f"\n[hints]\nexten => {one},hint,PJSIP/{one}&PJSIP/{two}&Custom:DND{one},CustomPresence:{one}\n"
 
 
 # The site's part; the subroutines b24-* are the shipped file. ${EXTEN:5:2} is the scenario.
