@@ -1,6 +1,7 @@
 """Clients seen lately, in memory: who a number belongs to, refreshed by every answer of the portal.
 
-Nothing here is the truth; each kind of knowledge has an age after which it is not used.
+Nothing here is the truth; each kind of knowledge has an age after which it is not used, and what the portal says has
+changed is not used at all.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Clients:
         self._lock = threading.Lock()
         self._by_number: OrderedDict[str, _Seen] = OrderedDict()
         self._workdays: dict[int, tuple[str, float]] = {}  # by user: one client's answer serves the others
+        self._changed: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._all_changed_at = self._nobody_changed_at = 0.0
 
     def learn(self, number: str, entities: Sequence[dict[str, Any]]) -> None:
         """Remember what the portal's search gave for `number`."""
@@ -47,10 +50,20 @@ class Clients:
             for person in filter(None, (entity.get("responsible") for entity in entities)):
                 self._workdays[person["user_id"]] = (person.get("workday") or "", now)
 
+    def changed(self, entity_type: str, entity_id: int) -> None:
+        """Use nothing learnt before now of an entity ("CONTACT", …). It may be the client of any unknown number now."""
+        now = self._clock()
+        with self._lock:
+            self._nobody_changed_at = now
+            self._changed[entity_type, entity_id] = now
+            self._changed.move_to_end((entity_type, entity_id))
+            if len(self._changed) > _MOST:
+                self._all_changed_at = self._changed.popitem(last=False)[1]
+
     def fresh(self, number: str) -> Entities | None:
         """The entities of a number when all of it is recent enough to act on; None when the portal must be asked."""
         with self._lock:
-            seen, now = self._by_number.get(number), self._clock()
+            seen, now = self._unchanged(number), self._clock()
             if seen is None or now - seen.at > (FRESH_S if seen.entities else NOBODY_S):
                 return None
             entities = [self._with_workday(entity, now) for entity in seen.entities]
@@ -59,10 +72,18 @@ class Clients:
     def usable(self, number: str) -> Entities | None:
         """The entities of a number, if only remembered from earlier today; an old workday says nothing."""
         with self._lock:
-            seen, now = self._by_number.get(number), self._clock()
+            seen, now = self._unchanged(number), self._clock()
             if seen is None or not seen.entities or now - seen.at > USABLE_S:
                 return None
             return [self._with_workday(entity, now) or _without_workday(entity) for entity in seen.entities]
+
+    def _unchanged(self, number: str) -> _Seen | None:
+        seen = self._by_number.get(number)
+        if seen is None:
+            return None
+        told = [self._changed.get((entity["type"], entity["id"]), 0.0) for entity in seen.entities]
+        changed_at = max([self._all_changed_at, *told]) if told else self._nobody_changed_at
+        return seen if seen.at > changed_at else None
 
     def _with_workday(self, entity: dict[str, Any], now: float) -> dict[str, Any] | None:
         person = entity.get("responsible")

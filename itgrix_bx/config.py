@@ -104,6 +104,7 @@ class _Section(BaseModel):
 class Application(_Section):
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
+    event_token: SecretStr = SecretStr("")
 
 
 class Portal(_Section):

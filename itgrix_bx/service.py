@@ -38,6 +38,7 @@ from itgrix_bx.switchboard import Switchboard
 from itgrix_bx.times import iso
 from itgrix_bx.web.app import WebServer, create_app
 from itgrix_bx.web.metrics import Metrics, Parts
+from itgrix_bx.web.portal_events import portal_events
 from itgrix_bx.web.recordings import recordings
 from sql.budgets import Budgets
 from sql.database import Database, DatabaseAwayError
@@ -130,7 +131,9 @@ class Service:
         # Every address is taken before the first hook is answered: a second instance ends here and has touched nothing.
         if "web" in self._only:
             pages = recordings(self._settings.recordings, self.fetching, self.logbook)
-            app = create_app(self.health, self.metrics.registry, pages)
+            token = self._settings.portal.application.event_token.get_secret_value()
+            events = portal_events(token, self.reception.clients.changed)
+            app = create_app(self.health, self.metrics.registry, pages, events)
             with _naming("[web] listen", self._settings.web.listen):
                 self.web = WebServer(split_address(self._settings.web.listen), app)
         if "agi" in self._only:

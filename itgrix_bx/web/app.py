@@ -14,10 +14,11 @@ from waitress.server import create_server
 Health = Callable[[], dict[str, dict[str, Any]]]
 
 
-def create_app(health: Health, metrics: CollectorRegistry, recordings: Blueprint) -> Flask:
+def create_app(health: Health, metrics: CollectorRegistry, *pages: Blueprint) -> Flask:
     """The application; `health` returns each part as {"ok": bool, ...} by name."""
     app = Flask("itgrix_bx")
-    app.register_blueprint(recordings)
+    for page in pages:
+        app.register_blueprint(page)
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:

@@ -166,6 +166,34 @@ def test_each_kind_of_knowledge_has_its_age() -> None:
     assert clients.usable(CLIENT) is None
 
 
+def test_what_the_portal_says_has_changed_is_not_answered_from_memory() -> None:
+    clock = Clock()
+    clients = Clients(clock)
+    clients.learn(CLIENT, [client_of(11)])
+    clients.learn(STRANGER, [])
+    clock.now += 1
+    clients.changed("LEAD", 7)  # another entity with the same number
+    assert clients.fresh(CLIENT) is not None
+    assert clients.fresh(STRANGER) is None  # may be the stranger's own lead
+    clients.changed("CONTACT", 7)
+    assert clients.fresh(CLIENT) is None
+    assert clients.usable(CLIENT) is None
+    clock.now += 1
+    clients.learn(CLIENT, [client_of(12)])
+    assert clients.fresh(CLIENT) is not None
+
+
+def test_of_more_changes_than_can_be_kept_the_forgotten_ones_still_count() -> None:
+    clock = Clock()
+    clients = Clients(clock)
+    clients.learn(CLIENT, [client_of(11)])
+    clock.now += 1
+    clients.changed("CONTACT", 7)
+    for number in range(50_000):
+        clients.changed("LEAD", number)
+    assert clients.fresh(CLIENT) is None
+
+
 @pytest.mark.parametrize("number", [CLIENT, STRANGER])
 def test_a_number_never_seen_is_unknown_to_the_cache(number: str) -> None:
     clients = Clients()

@@ -1,0 +1,78 @@
+"""Events of the portal at our web part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests.service.conftest import CLIENT, DID, Office
+from tests.test_serve import free_port
+
+TOKEN = "application-token-of-the-portal"
+MakeOffice = Callable[..., Office]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def office(make_office: MakeOffice, port: int) -> Office:
+    """An office that answers known clients from memory."""
+    return make_office(
+        web={"listen": f"127.0.0.1:{port}"},
+        inbound={"answer": "cache"},
+        portal={"application": {"event_token": TOKEN}},
+    )
+
+
+def tell(port: int, event: str, number: str = "7", token: str = TOKEN, **more: str) -> int:
+    body = {"event": event, "event_handler_id": "12", "data[FIELDS][ID]": number, "ts": "1790000000"}
+    body |= {"auth[domain]": "p.example", "auth[member_id]": "m", "auth[application_token]": token} | more
+    return requests.post(f"http://127.0.0.1:{port}/bitrix24/events", data=body, timeout=5).status_code
+
+
+def test_a_client_whose_card_was_changed_is_looked_up_again(office: Office, port: int) -> None:
+    office.hook("inbound", "17.1", DID)
+    assert office.service.reception.clients.fresh(CLIENT) is not None
+    assert tell(port, "ONCRMCONTACTUPDATE") == 200
+    assert office.service.reception.clients.fresh(CLIENT) is None
+    assert office.hook("inbound", "17.2", DID)["B24_STATE"] == "registered"  # the portal was asked
+
+
+@pytest.mark.parametrize("token", ["", "another", TOKEN + "x", "ключ"])
+def test_who_does_not_know_the_token_changes_nothing(
+    office: Office, port: int, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.hook("inbound", "17.1", DID)
+    with caplog.at_level(logging.DEBUG):
+        assert tell(port, "ONCRMCONTACTUPDATE", token=token, secret="${SYSTEM(rm)}") == 403
+    assert office.service.reception.clients.fresh(CLIENT) is not None
+    assert "SYSTEM" not in caplog.text
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("event", "number"),
+    [("ONCRMDEALUPDATE", "7"), ("ONCRMCONTACTUPDATE", "7; DROP"), ("", ""), ("ONCRMCONTACTUPDATE", "9" * 400)],
+)
+def test_what_is_not_about_a_client_is_acknowledged_and_ignored(
+    office: Office, port: int, event: str, number: str
+) -> None:
+    office.hook("inbound", "17.1", DID)
+    assert tell(port, event, number) == 200
+    assert office.service.reception.clients.fresh(CLIENT) is not None
+
+
+@pytest.mark.usefixtures("office")
+def test_a_body_larger_than_any_event_is_refused(port: int) -> None:
+    assert tell(port, "ONCRMCONTACTUPDATE", more="x" * 70_000) == 413
+
+
+def test_without_a_token_there_is_no_such_page(make_office: MakeOffice, port: int) -> None:
+    make_office(web={"listen": f"127.0.0.1:{port}"})
+    assert tell(port, "ONCRMCONTACTUPDATE") == 404
