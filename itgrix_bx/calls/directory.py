@@ -1,18 +1,72 @@
-"""The employees as the portal and the administrator's map know them: who has which extension."""
+"""The employees as the portal and the administrator's own tables know them: who has which extensions, who is whose
+head and deputy, who is away. A snapshot, asked without any I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Employee:
+    """`extension` is Bitrix24's inner number, `departments` those of the portal's structure, the main one first."""
+
     user_id: int
     name: str = ""
     active: bool = True
     extension: str = ""
     phones: tuple[str, ...] = ()
+    departments: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """A node of the portal's structure; `head` is a user id."""
+
+    id: int
+    parent: int | None = None
+    head: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since` until before `until`, unix seconds; None: always."""
+
+    since: float | None = None
+    until: float | None = None
+
+    def holds(self, at: float) -> bool:
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
+
+
+ALWAYS = Period()
+
+
+@dataclass(frozen=True, slots=True)
+class Deputy:
+    user_id: int
+    deputy_id: int
+    period: Period = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """`by_portal`: read from Bitrix24's calendar, not written by the administrator."""
+
+    user_id: int
+    period: Period = ALWAYS
+    by_portal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Who stands for whom: the portal's departments, and the administrator's own word, which beats them."""
+
+    departments: tuple[Department, ...] = ()
+    heads: Mapping[int, int] = field(default_factory=dict)  # user id -> the head set by hand
+    deputies: tuple[Deputy, ...] = ()
+    absences: tuple[Absence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,7 +78,10 @@ class Directory:
     mapped: Mapping[str, int] = field(default_factory=dict)  # extension -> user id, set by hand
     synced: bool = False
     on_pbx: frozenset[str] = frozenset()  # the extensions the PBX itself names, whoever's they are
+    mobiles: Mapping[str, int] = field(default_factory=dict)  # E.164 -> user id, set by hand
+    structure: Structure = field(default_factory=Structure)
     _by_extension: dict[str, int] = field(default_factory=dict, repr=False)
+    _departments: dict[int, Department] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -34,6 +91,8 @@ class Directory:
         *,
         synced: bool,
         on_pbx: frozenset[str] = frozenset(),
+        mobiles: Mapping[str, int] | None = None,
+        structure: Structure | None = None,
     ) -> Directory:
         known = {e.user_id: e for e in employees}
         by_extension: dict[str, int] = {}
@@ -41,11 +100,17 @@ class Directory:
             if employee.active and employee.extension:
                 by_extension.setdefault(employee.extension, employee.user_id)
         by_extension.update(mapped)
-        return cls(known, dict(mapped), synced, on_pbx, by_extension)
+        structure = structure or Structure()
+        departments = {department.id: department for department in structure.departments}
+        return cls(known, dict(mapped), synced, on_pbx, dict(mobiles or {}), structure, by_extension, departments)
+
+    # --- extensions and devices ------------------------------------------------------------------
 
     def user_of(self, extension: str) -> int | None:
-        """The active user who has this extension; the administrator's map beats the portal."""
+        """The active user who has this extension or mobile; the administrator's map beats the portal."""
         user_id = self._by_extension.get(extension)
+        if user_id is None and self.mobiles:
+            user_id = self.mobiles.get("+" + extension.lstrip("+"))
         return user_id if user_id is not None and self.is_active(user_id) else None
 
     def knows(self, extension: str) -> bool:
@@ -60,7 +125,79 @@ class Directory:
         return employee.active if employee is not None else not self.synced
 
     def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
-        """The extension to ring for a user: the map's, else the portal's."""
-        own = next((ext for ext, user in self.mapped.items() if user == user_id), "")
+        """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another."""
+        own = self.extensions_of(user_id)
+        if own and own[0] in self.mapped:
+            return own[0]
+        if said_by_portal and self.mapped.get(said_by_portal, user_id) == user_id:
+            return said_by_portal
+        return own[0] if own else ""
+
+    def extensions_of(self, user_id: int) -> tuple[str, ...]:
+        """All extensions of a user, those set by hand first, in the order in which they are to be tried."""
+        mapped = tuple(sorted((e for e, user in self.mapped.items() if user == user_id), key=_by_number))
         employee = self.employees.get(user_id)
-        return own or said_by_portal or (employee.extension if employee else "")
+        by_portal = employee.extension if employee is not None else ""
+        if by_portal and by_portal not in mapped and self._by_extension.get(by_portal, user_id) == user_id:
+            return (*mapped, by_portal)
+        return mapped
+
+    def mobiles_of(self, user_id: int) -> tuple[str, ...]:
+        """The mobiles (E.164) the administrator gave a user; what people wrote into their profiles is not rung."""
+        return tuple(sorted(number for number, user in self.mobiles.items() if user == user_id))
+
+    def devices_of(self, user_id: int) -> tuple[str, ...]:
+        """Everything a user may be rung on: extensions, then mobiles."""
+        return self.extensions_of(user_id) + self.mobiles_of(user_id)
+
+    # --- who stands for whom ---------------------------------------------------------------------
+
+    def head_of(self, user_id: int) -> int | None:
+        """The active head: the one set by hand, else of the nearest department that has another than the user."""
+        return self.head_and_why(user_id)[0]
+
+    def head_and_why(self, user_id: int) -> tuple[int | None, str]:
+        """(head, where that comes from in words), (None, "") when there is none."""
+        by_hand = self.structure.heads.get(user_id)
+        if by_hand is not None and by_hand != user_id and self._is_employed(by_hand):
+            return by_hand, "set by hand"
+        for department in self._departments_above(user_id):
+            head = department.head
+            if head is not None and head != user_id and self._is_employed(head):
+                return head, f"department {department.name or department.id}"
+        return None, ""
+
+    def deputy_of(self, user_id: int, at: float | None = None) -> int | None:
+        """The active deputy at `at` (unix seconds); without it only one who is the deputy always.
+
+        A deputy for a period goes before one for always.
+        """
+        fitting = [d for d in self.structure.deputies if d.user_id == user_id and self._may_stand_in(d, at)]
+        return min(fitting, key=lambda d: d.period == ALWAYS).deputy_id if fitting else None
+
+    def absent(self, user_id: int, at: float) -> bool:
+        """Whether the user is away at `at` (unix seconds), by our own table or the portal's calendar."""
+        return any(a.user_id == user_id and a.period.holds(at) for a in self.structure.absences)
+
+    def _may_stand_in(self, deputy: Deputy, at: float | None) -> bool:
+        holds = deputy.period == ALWAYS if at is None else deputy.period.holds(at)
+        return holds and deputy.deputy_id != deputy.user_id and self._is_employed(deputy.deputy_id)
+
+    def _is_employed(self, user_id: int) -> bool:
+        """Whether somebody may be handed a call: unlike a responsible, whom the portal named, he must be known."""
+        return self.is_active(user_id) and (user_id in self.employees or not self.synced)
+
+    def _departments_above(self, user_id: int) -> Iterator[Department]:
+        """The user's departments, each followed by those above it; in a structure with a cycle each comes once."""
+        employee = self.employees.get(user_id)
+        seen: set[int] = set()
+        for number in employee.departments if employee is not None else ():
+            above: int | None = number
+            while above is not None and above not in seen and above in self._departments:
+                seen.add(above)
+                yield self._departments[above]
+                above = self._departments[above].parent
+
+
+def _by_number(extension: str) -> tuple[int, str]:
+    return len(extension), extension
