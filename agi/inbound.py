@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def inbound(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Register the call and tell the dialplan whom to try first."""
     facts = caller_facts(session, channel, argument(session, 1))
-    tell(session, switchboard.inbound(channel.call_id, channel.at, facts, until), (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
+    reply = switchboard.inbound(channel.call_id, channel.at, facts, until)
+    if reply.caller_name:
+        session.set_variable(v.CALLER_NAME, reply.caller_name)
+    tell(session, reply, (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
 
 
 ROUTING = (v.ROUTE, v.ROUTE_SECONDS, v.CLIENT)

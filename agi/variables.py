@@ -9,6 +9,7 @@ PORTAL_CALL_ID = "B24_CALL_ID"
 ROUTE = "B24_ROUTE"
 ROUTE_SECONDS = "B24_ROUTE_SECONDS"
 CLIENT = "B24_CLIENT"
+CALLER_NAME = "CALLERID(name)"  # by `inbound`, where the line's rules say so
 
 OK = "ok"
 ERROR = "error"

@@ -41,10 +41,11 @@ What it takes care of
 Logging: logger `bx24client`, level DEBUG only: method names, seconds and kinds of errors.
 """
 
-from bx24client import durations, errors, lines, telephony, users
+from bx24client import crm, durations, errors, lines, structure, telephony, users
 from bx24client.auth import Auth, Webhook, keep_secret, mask
 from bx24client.client import Bitrix24
 from bx24client.commands import Answer, BatchResult, Command, Ref
+from bx24client.crm import Source
 from bx24client.durations import Durations, Operating
 from bx24client.errors import (
     AccessDenied,
@@ -78,6 +79,7 @@ from bx24client.health import Health
 from bx24client.limits import LANES, Budget
 from bx24client.lines import Line
 from bx24client.planner import Parcel
+from bx24client.structure import Away, Department
 from bx24client.telephony import CrmEntity, Finished, Registered, Responsible, StatRow, UploadUrl
 from bx24client.transport import Timeouts
 from bx24client.users import PortalUser
@@ -89,6 +91,7 @@ __all__ = [
     "AnswerLost",
     "Auth",
     "AuthFailed",
+    "Away",
     "BadPhoneNumber",
     "BatchResult",
     "Bitrix24",
@@ -99,6 +102,7 @@ __all__ = [
     "CallNotInStatistics",
     "Command",
     "CrmEntity",
+    "Department",
     "Durations",
     "FileRefused",
     "Finished",
@@ -121,6 +125,7 @@ __all__ = [
     "Registered",
     "Responsible",
     "ScopeMissing",
+    "Source",
     "StatRow",
     "Timeouts",
     "TransportError",
@@ -131,11 +136,13 @@ __all__ = [
     "WebServerRefused",
     "Webhook",
     "WrongAuthType",
+    "crm",
     "durations",
     "errors",
     "keep_secret",
     "lines",
     "mask",
+    "structure",
     "telephony",
     "users",
 ]

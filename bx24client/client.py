@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import tenacity
 
-from bx24client import php, users
+from bx24client import crm, php, structure, users
 from bx24client.auth import Auth, Webhook
 from bx24client.commands import Answer, BatchResult, Command, encode_batch, read_batch
 from bx24client.durations import Durations
@@ -33,6 +34,7 @@ from bx24client.errors import (
 from bx24client.gate import Gate
 from bx24client.health import Health
 from bx24client.limits import LANES, Budget
+from bx24client.pages import Listing
 from bx24client.planner import WANTED_WITHIN_S, Load, Parcel, Planner
 from bx24client.telephony import UploadUrl, read_file_id
 from bx24client.transport import JsonBody, Reply, Timeouts, Transport
@@ -221,12 +223,34 @@ class Bitrix24:
         Raises rather than returning a part: a missing page would look like dismissed people.
         `timeout_s` is for each request.
         """
-        first = self.answer(users.page(0), timeout_s=timeout_s, lane=lane)
+        return self._whole(users.EMPLOYEES, timeout_s, lane)
+
+    def departments(self, *, timeout_s: float | None = None, lane: str = "background") -> list[structure.Department]:
+        """The whole structure of the company. Raises ScopeMissing without the scope `department`."""
+        return self._whole(structure.DEPARTMENTS, timeout_s, lane)
+
+    def away(
+        self, user_ids: Sequence[int], since: date, until: date, *, timeout_s: float | None = None
+    ) -> list[structure.Away]:
+        """Who of these employees is away when. Raises ScopeMissing without the scope `calendar`."""
+        found: list[structure.Away] = []
+        for group in structure.batches(user_ids, since, until):
+            result = self.batch(group, halt=False, timeout_s=timeout_s, lane="background")
+            for key in group:
+                found += result[key]
+        return found
+
+    def sources(self, *, timeout_s: float | None = None) -> list[crm.Source]:
+        """The sources of leads. Raises ScopeMissing without the scope `crm`."""
+        return self._whole(crm.SOURCES, timeout_s, "background")
+
+    def _whole(self, listing: Listing[T], timeout_s: float | None, lane: str) -> list[T]:
+        first = self.answer(listing.page(0), timeout_s=timeout_s, lane=lane)
         pages = [first.value]
-        for group in users.further_pages(first):
+        for group in listing.further(first):
             result = self.batch(group, halt=False, timeout_s=timeout_s, lane=lane)
             pages += [result[key] for key in group]
-        return users.join(pages, first.total)
+        return listing.join(pages, first.total)
 
     # --- what a carrier's thread does ------------------------------------------------------------
 

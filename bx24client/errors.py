@@ -292,9 +292,12 @@ class LineProblem(PortalError):
 
 
 def scope_of(method: str) -> str:
-    """Name the scope a method needs, all three if the method is not known here."""
+    """Name the scope a method needs, the usual three if the method is not known here."""
     prefix = method.lower().split(".", 1)[0]
-    scopes = {"telephony": "telephony", "voximplant": "telephony", "user": "user_brief", "crm": "crm"}
+    scopes = {
+        "telephony": "telephony", "voximplant": "telephony", "user": "user_brief", "crm": "crm",
+        "department": "department", "calendar": "calendar",
+    }  # fmt: skip
     return scopes.get(prefix, "telephony, user_brief or crm")
 
 

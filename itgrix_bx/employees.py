@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from bx24client import Bitrix24, BitrixError, PortalUser
-from itgrix_bx.calls.directory import Directory, Employee
+from bx24client import AccessDenied, Bitrix24, BitrixError, MethodNotFound, PortalUser, ScopeMissing
+from itgrix_bx.calls.directory import Absence, Department, Directory, Employee, Period
+from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.numbers import e164
 from sql.database import DatabaseAwayError
+from sql.lines import LineRules
 from sql.staff import Staff
+
+T = TypeVar("T")
 
 log = logging.getLogger("itgrix_bx.employees")
 
 _REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
 _RESYNC_S = 6 * 3600.0
 _RETRY_S = 30.0
+_AHEAD_DAYS = 14  # of absences that are known beforehand
 _PATIENCE_S = 300.0
 _UNKNOWN_AGAIN_S = 600.0  # an extension nobody has may be a new employee's; or nobody's, for ever
 
@@ -25,15 +33,17 @@ _UNKNOWN_AGAIN_S = 600.0  # an extension nobody has may be a new employee's; or 
 class Employees:
     """What hooks ask about people, answered without any I/O."""
 
-    def __init__(self, staff: Staff, portal: Bitrix24, country: str = "RU") -> None:
+    def __init__(self, staff: Staff, line_rules: LineRules, portal: Bitrix24, country: str = "RU") -> None:
         self._staff = staff
+        self._line_rules = line_rules
         self._portal = portal
         self._country = country
         self._own_numbers: frozenset[str] = frozenset()
         self.directory = Directory()
-        self.lines: Mapping[str, str] = {}
+        self.lines = Lines()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="employees", daemon=True)
+        self._gaps: tuple[str, ...] = ()
         self._next_sync = 0.0
         self._synced_at = -_UNKNOWN_AGAIN_S
         self._give_up_at = time.monotonic() + _PATIENCE_S
@@ -63,17 +73,18 @@ class Employees:
     def reread(self) -> None:
         """Take the stored snapshot; keep what we have when the database is away."""
         try:
-            directory, self.lines = self._staff.directory(), self._staff.lines()
+            directory, self.lines = self._staff.directory(), self._line_rules.lines()
         except DatabaseAwayError as error:
             log.debug("employees: %s", error)
             return
-        if directory.employees != self.directory.employees:
+        if (directory.employees, directory.mobiles) != (self.directory.employees, self.directory.mobiles):
             phones = (phone for e in directory.employees.values() if e.active for phone in e.phones)
-            self._own_numbers = frozenset(filter(None, (e164(phone, self._country) for phone in phones)))
+            in_profiles = filter(None, (e164(phone, self._country) for phone in phones))
+            self._own_numbers = frozenset(in_profiles) | frozenset(directory.mobiles)
         self.directory = directory
 
-    def sync(self) -> int:
-        """Read all users from the portal and store them; how many. Raises BitrixError, DatabaseAwayError."""
+    def sync(self) -> Synced:
+        """Read all users from the portal and store them. Raises BitrixError, DatabaseAwayError."""
         return sync(self._staff, self._portal)
 
     def _refresh_for_ever(self) -> None:
@@ -86,19 +97,56 @@ class Employees:
 
     def _try_sync(self) -> bool:
         try:
-            log.info("%d users read from the portal", self.sync())
+            found = self.sync()
         except (BitrixError, DatabaseAwayError, ValueError) as error:
             log.warning("users could not be read, the last list stays in use: %s", error)
             return False
+        log.info("%d users read from the portal", found.users)
+        for gap in found.gaps if found.gaps != self._gaps else ():  # said once, not every six hours
+            log.warning("%s", gap)
+        self._gaps = found.gaps
         return True
 
 
-def sync(staff: Staff, portal: Bitrix24) -> int:
-    """Replace the stored users by the portal's complete list; how many. Raises BitrixError, DatabaseAwayError."""
-    people = portal.users()
-    staff.replace_users(_employee(person) for person in people)
-    return len(people)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Synced:
+    """What was read: how many users, and a sentence for everything else that could not be."""
+
+    users: int
+    gaps: tuple[str, ...] = ()
+
+
+def sync(staff: Staff, portal: Bitrix24) -> Synced:
+    """Replace the stored users by the portal's complete list, and with it what it tells of heads and absences.
+
+    Raises BitrixError or DatabaseAwayError, and all stays as it was. A structure or calendar that cannot be read is
+    only told of: the last one stays in use, and our own tables do.
+    """
+    people, gaps = portal.users(), []
+    today = datetime.now(UTC).date()
+    span = today - timedelta(days=1), today + timedelta(days=_AHEAD_DAYS)
+    nodes, gap = _if_told(portal.departments, "heads", "users head")
+    gaps.append(gap)
+    at_work = [person.id for person in people if person.active]
+    gone, gap = _if_told(lambda: portal.away(at_work, *span), "absences", "users absent")
+    gaps.append(gap)
+    staff.replace_users(
+        (_employee(person) for person in people),
+        structure=None if nodes is None else [Department(n.id, n.parent, n.head, n.name) for n in nodes],
+        away=None if gone is None else [Absence(a.user_id, Period(a.since, a.until), by_portal=True) for a in gone],
+    )
+    return Synced(len(people), tuple(filter(None, gaps)))
+
+
+def _if_told(ask: Callable[[], list[T]], what: str, command: str) -> tuple[list[T] | None, str]:
+    """(what the portal says, ""), or (None, why it does not)."""
+    try:
+        return ask(), ""
+    except (ScopeMissing, MethodNotFound, AccessDenied) as error:
+        return None, f"Bitrix24 does not tell us {what}, they are what `{command}` says: {error}"
+    except BitrixError as error:
+        return None, f"{what} could not be read, the last known stay in use: {error}"
 
 
 def _employee(person: PortalUser) -> Employee:
-    return Employee(person.id, person.name, person.active, person.extension, person.phones)
+    return Employee(person.id, person.name, person.active, person.extension, person.phones, person.departments)

@@ -43,6 +43,7 @@ from itgrix_bx.web.recordings import recordings
 from sql.budgets import Budgets
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
+from sql.lines import LineRules
 from sql.marks import Marks
 from sql.notes import Notes
 from sql.numbers import Numbers as NumberStore
@@ -89,7 +90,9 @@ class Service:
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))
-        self.employees = Employees(Staff(self.database), self.client, settings.numbers.country)
+        self.employees = Employees(
+            Staff(self.database), LineRules(self.database), self.client, settings.numbers.country
+        )
         number_store = NumberStore(self.database)
         self.numbers = Numbers(number_store, settings.numbers)
         self.cards = Cards(self.client, lambda: self.employees.directory)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from itgrix_bx.calls import portal, routing
+from itgrix_bx.calls import caller_name, portal, routing
 from itgrix_bx.calls.call import IN, OUT, Call, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbers import trunk
+from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.calls.routing import Route
 from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
@@ -36,6 +37,7 @@ class Reply:
     state: str
     portal_call_id: str = ""
     route: Route = NO_ROUTE
+    caller_name: str = ""  # what the phone is to show; empty: what the network sent
 
 
 class Switchboard:
@@ -98,9 +100,8 @@ class Switchboard:
         if skip := self._numbers.current.skip(call, self._directory):
             data = {"reason": str(skip.reason), "internal": skip.internal}
             return [Event(event.call_id, Kind.SKIPPED, event.at, data)]
-        user_id = self._settings.portal.default_user
-        if event.kind is Kind.OUTBOUND:
-            user_id = self._directory.user_of(call.caller_extension) or user_id
+        owner = self._directory.user_of(call.caller_extension) if event.kind is Kind.OUTBOUND else None
+        user_id = owner or line_user(call, self._directory) or self._settings.portal.default_user
         params = portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
         return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
 
@@ -110,7 +111,7 @@ class Switchboard:
             return Reply(DEFERRED)
         inbound = call.direction == "in"
         heard = self._reception.ask(call, search=inbound, until=until)
-        return self._reply(call.call_id, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
+        return self._reply(call, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
         """A repeated hook, or another leg: no second registration."""
@@ -118,23 +119,30 @@ class Switchboard:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
             heard = self._reception.search(call, until=until)
-            return self._reply(call.call_id, Heard(heard.entities, call.portal_call_id))
-        return self._reply(call.call_id, Heard(call.entities, call.portal_call_id))
+            return self._reply(call, Heard(heard.entities, call.portal_call_id))
+        return self._reply(call, Heard(call.entities, call.portal_call_id))
 
-    def _reply(self, call_id: str, heard: Heard) -> Reply:
+    def _reply(self, call: Call, heard: Heard) -> Reply:
         route = routing.decide(heard.entities, self._directory)
         if heard.entities is not None:
             with self._lock:
-                self._routes[call_id] = route
+                self._routes[call.call_id] = route
                 if len(self._routes) > _REMEMBERED:
                     self._routes.popitem(last=False)
         reply = _registered_or_deferred(heard.portal_call_id)
-        return Reply(reply.state, reply.portal_call_id, route)
+        return Reply(reply.state, reply.portal_call_id, route, self._caller_name(call, heard, route))
+
+    def _caller_name(self, call: Call, heard: Heard, route: Route) -> str:
+        line = self._employees.lines.of_call(call.did, call.trunk)
+        if not line.caller_name or call.direction != IN:
+            return ""
+        known = caller_name.names(heard.entities, client=route.client_name, line=line.label, number=call.client_number)
+        return caller_name.render(line.caller_name, known, latin=line.latin, longest=line.longest)
 
     def _from_client(self, facts: dict[str, Any]) -> dict[str, Any]:
-        line = self._employees.lines.get(facts.get("did", ""), "")
         way = Where(IN, trunk(facts.get("channel", "")), facts.get("did", ""))
-        return facts | {"client_number": self._read(facts.get("caller", ""), way), "trunk": way.trunk, "line": line}
+        number = self._read(facts.get("caller", ""), way)
+        return facts | {"client_number": number, "trunk": way.trunk} | self._employees.lines.facts(way.did, way.trunk)
 
     # --- hooks that never wait for the portal ----------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from sql.database import Database, DatabaseAwayError
 from sql.journal import Journal
+from sql.lines import LineRules
 from sql.notes import Notes
 from sql.overview import Overview
 from sql.schema import check, upgrade
 from sql.staff import Staff
 
-__all__ = ["Database", "DatabaseAwayError", "Journal", "Notes", "Overview", "Staff", "check", "upgrade"]
+__all__ = ["Database", "DatabaseAwayError", "Journal", "LineRules", "Notes", "Overview", "Staff", "check", "upgrade"]

@@ -66,6 +66,7 @@ users = sa.Table(
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("extension", sa.String(40), nullable=False),
     sa.Column("phones", _Text, nullable=False),
+    sa.Column("departments", sa.Text),
     sa.Column("synced_at", sa.Double, nullable=False),
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
@@ -81,13 +82,77 @@ extensions = sa.Table(
     mysql_engine="InnoDB",
 )
 
-# DID -> external line of the portal.
+# Mobiles that are an employee's and may be rung, E.164.
+mobiles = sa.Table(
+    "mobiles",
+    metadata,
+    sa.Column("number", sa.String(32), primary_key=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# The portal's structure as last seen; replaced together with the users.
+departments = sa.Table(
+    "departments",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("parent", sa.BigInteger),
+    sa.Column("head", sa.BigInteger),
+    sa.Column("name", sa.String(255), nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# Whose head somebody is where the administrator knows better than the structure.
+heads = sa.Table(
+    "heads",
+    metadata,
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("head_id", sa.BigInteger, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# Who takes somebody's calls, always (both times NULL) or for a while.
+deputies = sa.Table(
+    "deputies",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("deputy_id", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# Who is away when: what the portal's calendar says is replaced at each reading, what the administrator wrote stays.
+absences = sa.Table(
+    "absences",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+    sa.Column("by_portal", sa.Boolean, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# The rules of a DID, of `trunk/NAME` where calls come without one, or of `*`, all others: calls/lines.py.
 lines = sa.Table(
     "lines",
     metadata,
     sa.Column("did", sa.String(64), primary_key=True),
     sa.Column("line", sa.String(50), nullable=False),
     sa.Column("name", sa.String(255), nullable=False, default=""),
+    sa.Column("source", sa.String(50), nullable=False, default="", server_default=""),
+    sa.Column("default_user", sa.BigInteger),
+    sa.Column("leads", sa.String(16), nullable=False, default="lead", server_default="lead"),
+    sa.Column("caller_name", sa.String(255), nullable=False, default="", server_default=""),
+    sa.Column("latin", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Column("longest", sa.Integer, nullable=False, default=40, server_default="40"),
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )

@@ -153,4 +153,113 @@ def test_users_show_whose_extension_is_used_and_why(machine: Machine) -> None:
 
 def test_lines_are_mapped_and_listed(machine: Machine) -> None:
     assert machine.run("lines", "set", "74950000001", "office").exit_code == 0
-    assert machine.json("lines", "list") == [{"did": "74950000001", "line": "office"}]
+    (line,) = machine.json("lines", "list")
+    assert (line["did"], line["line"], line["leads"], line["caller_name"]) == ("74950000001", "office", "lead", None)
+
+
+def test_what_is_not_said_of_a_line_stays_and_can_be_taken_back(machine: Machine) -> None:
+    said = (
+        "--name",
+        "Офис",
+        "--default-user",
+        "11",
+        "--leads",
+        "none",
+        "--caller-name",
+        "{client} / {line}",
+        "--latin",
+    )
+    assert machine.run("lines", "set", "74950000001", "office", *said, "--longest", "20").exit_code == 0
+    assert machine.run("lines", "set", "74950000001", "sales").exit_code == 0
+    assert machine.json("lines", "list") == [
+        {
+            "did": "74950000001", "line": "sales", "name": "Офис", "source": None, "default_user": 11, "leads": "none",
+            "caller_name": "{client} / {line}", "latin": True, "longest": 20,
+        }
+    ]  # fmt: skip
+    taken_back = ("--default-user", "0", "--caller-name", "", "--no-latin", "--leads", "lead")
+    assert machine.run("lines", "set", "74950000001", *taken_back).exit_code == 0
+    (line,) = machine.json("lines", "list")
+    assert (line["default_user"], line["caller_name"], line["latin"], line["leads"]) == (None, None, False, "lead")
+    assert "Офис" in machine.run("lines", "list").output
+    assert machine.run("lines", "set", "74950000001", "--remove").exit_code == 0
+    assert machine.json("lines", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--caller-name", "{klient}"), "{klient} means nothing in a caller name: there are {client}"),
+        (("--default-user", "99"), "no user 99"),
+        (("--default-user", "14"), "user 14 is dismissed"),
+        (("--source", "мой"), "STATUS_ID"),
+        (("x" * 51,), "1 to 50 characters"),
+    ],
+)
+def test_a_wrong_rule_of_a_line_is_refused_in_a_sentence_and_nothing_is_stored(
+    machine: Machine, args: tuple[str, ...], says: str
+) -> None:
+    result = machine.run("lines", "set", "74950000001", *args)
+    assert (result.exit_code, says in result.output) == (1, True)
+    assert "Traceback" not in result.output
+    assert machine.json("lines", "list") == []
+
+
+def test_a_line_is_named_by_a_number_a_trunk_or_a_star(machine: Machine) -> None:
+    for did in ("trunk/telecom", "*"):
+        assert machine.run("lines", "set", did, "T1").exit_code == 0
+    assert machine.run("lines", "set", "a/b", "T1").exit_code == 1
+    assert machine.run("lines", "set", "74950000001").exit_code == 2
+
+
+def test_a_source_that_cannot_be_checked_is_taken_and_that_is_said(machine: Machine) -> None:
+    result = machine.run("lines", "set", "74950000001", "--source", "UC_ABC")
+    assert (result.exit_code, "UC_ABC was not checked" in result.output) == (0, True)
+    assert "hunter2pw" not in result.output
+
+
+def test_a_person_gets_several_extensions_mobiles_a_head_a_deputy_and_absences(machine: Machine) -> None:
+    for args in (
+        ("map", "2001", "11"), ("map", "--mobile", "8 916 111-22-33", "11"), ("head", "11", "1"),
+        ("deputy", "11", "1"), ("absent", "11", "--from", "2020-01-01"),
+    ):  # fmt: skip
+        result = machine.run("users", *args)
+        assert result.exit_code == 0, result.output
+    row = machine.json("users", "list")[1]
+    assert (row["extensions"], row["mobiles"]) == (["2001", "101"], ["+79161112233"])
+    assert (row["head"], row["deputy"], row["absent"]) == ({"user_id": 1, "why": "set by hand"}, 1, True)
+    assert "away now" in machine.run("users", "list").output
+    for args in (("map", "--mobile", "+79161112233"), ("head", "11"), ("deputy", "11"), ("absent", "11")):
+        assert machine.run("users", *args, "--remove").exit_code == 0
+    row = machine.json("users", "list")[1]
+    assert (row["mobiles"], row["head"], row["deputy"], row["absent"]) == ([], None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("deputy", "11", "11"), 1, "for himself"),
+        (("deputy", "11", "14"), 1, "dismissed"),
+        (("deputy", "11", "99"), 1, "no user 99"),
+        (("head", "99", "1"), 1, "no user 99"),
+        (("absent", "11", "--from", "2026-02-01", "--to", "2026-01-01"), 1, "ends before it begins"),
+        (("absent", "11", "--to", "soon"), 1, "2026-01-31"),
+        (("map", "--mobile", "abc", "11"), 1, "+79161234567"),
+        (("map", "101"), 2, "USER_ID"),
+        (("map", "101", "boss"), 2, "no user's id"),
+        (("head", "11"), 2, "HEAD_ID"),
+    ],
+)
+def test_a_mistake_about_people_is_one_sentence(machine: Machine, args: tuple[str, ...], code: int, says: str) -> None:
+    result = machine.run("users", *args)
+    assert (result.exit_code, says in result.output) == (code, True), result.output
+
+
+def test_the_last_day_of_an_absence_is_a_whole_day(machine: Machine) -> None:
+    assert machine.run("users", "absent", "11", "--from", "2026-01-01", "--to", "2026-01-10").exit_code == 0
+    database = Database(machine.url)
+    (absence,) = Staff(database).directory().structure.absences
+    database.close()
+    assert absence.period.since is not None
+    assert absence.period.until is not None
+    assert round((absence.period.until - absence.period.since) / 86400, 1) == 10.0

@@ -86,7 +86,8 @@ class Call:
     client_name: str = ""
     did: str = ""
     trunk: str = ""
-    line: str = ""
+    line: str = ""  # the portal's external line
+    line_rules: dict[str, Any] = field(default_factory=dict)  # {source, user, leads}: lines.py, what is usual left out
     caller_extension: str = ""  # who dialled, outbound
     started_at: float = 0.0
     ended_at: float | None = None
@@ -256,7 +257,9 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
         call.client_name = call.client_name or data.get("client_name", "")
         call.did = call.did or data.get("did", "")
         call.trunk = call.trunk or data.get("trunk", "")
-        call.line = call.line or data.get("line", "")
+    # What was decided first stays, however the rules are changed while people talk.
+    came_in = next((e.data for e in _most_telling_first(hooks) if "line" in e.data), {})
+    call.line, call.line_rules = came_in.get("line", ""), came_in.get("line_rules", {})
     if call.direction == OUT:
         call.caller_extension = next(
             (e.data["extension"] for e in hooks if e.kind is Kind.OUTBOUND and e.data.get("extension")),

@@ -35,7 +35,10 @@ class Outcome:
 
 
 def of(call: Call, directory: Directory, *, finisher: str, default_user: int) -> Outcome:
-    """The outcome of `call` as far as it is known now. `finisher`: first | last | longest."""
+    """The outcome of `call` as far as it is known now. `finisher`: first | last | longest.
+
+    `default_user` gets what is nobody's, unless the call's line names another.
+    """
     code, reason = _status(call)
     if call.direction == OUT:
         extension = call.caller_extension
@@ -45,7 +48,7 @@ def of(call: Call, directory: Directory, *, finisher: str, default_user: int) ->
         owner = directory.user_of(extension) or _another_talker(call, directory)
     else:
         extension, owner = "", _missed_owner(call, directory)
-    return Outcome(code, reason, call.talk_seconds, extension, owner or default_user)
+    return Outcome(code, reason, call.talk_seconds, extension, owner or line_user(call, directory) or default_user)
 
 
 # --- who -----------------------------------------------------------------------------------------
@@ -80,11 +83,19 @@ def _another_talker(call: Call, directory: Directory) -> int | None:
     return next((user for user in users if user is not None), None)
 
 
+def line_user(call: Call, directory: Directory) -> int | None:
+    """The default user of the line the call came in on, if there is one and he is active."""
+    user_id = call.line_rules.get("user")
+    return int(user_id) if user_id is not None and directory.is_active(user_id) else None
+
+
 def _missed_owner(call: Call, directory: Directory) -> int | None:
     if call.clients:
         user_id = (call.clients[0].get("responsible") or {}).get("user_id")
         if user_id is not None and directory.is_active(user_id):
             return int(user_id)
+    elif (successor := line_user(call, directory)) is not None:
+        return successor  # a client nobody knows and nobody took: not whoever happened to be rung last
     users = (directory.user_of(extension) for extension in reversed(call.last_rung))
     return next((user for user in users if user is not None), None)
 

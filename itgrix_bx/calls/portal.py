@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from itgrix_bx.calls.call import OUT, Call
+from itgrix_bx.calls.lines import Leads
 from itgrix_bx.calls.numbers import LONGEST
 from itgrix_bx.calls.outcome import Outcome
 
@@ -25,13 +26,15 @@ def register_params(call: Call, *, user_id: int, pbx_name: str) -> dict[str, Any
         "PHONE_NUMBER": call.client_number[:LONGEST],
         "TYPE": TYPE_OUTBOUND if outbound else TYPE_INBOUND,
         "CALL_START_DATE": iso(call.started_at),
-        "CRM_CREATE": 0 if outbound else 1,
+        "CRM_CREATE": 0 if outbound or call.line_rules.get("leads") == Leads.NONE else 1,
         "SHOW": 0,
         "ADD_TO_CHAT": 0,
         "EXTERNAL_CALL_ID": external_call_id(pbx_name, call.call_id),
     }
     if call.line:
         params["LINE_NUMBER"] = call.line
+    if params["CRM_CREATE"] and call.line_rules.get("source"):
+        params["CRM_SOURCE"] = call.line_rules["source"]
     return params
 
 

@@ -27,6 +27,7 @@ from itgrix_bx.report import summary
 from itgrix_bx.times import iso
 from sql.database import Database
 from sql.journal import Journal
+from sql.lines import LineRules
 from sql.marks import Marks
 from sql.numbers import Numbers
 from sql.staff import Staff
@@ -114,7 +115,9 @@ class _Job:
         self._settings, self._directory = settings, staff.directory()
         if not self._directory.synced:
             raise Problem("nobody's extension is known yet: run `itgrix-bx users sync`")
-        self._house = House(self._directory, numbering(Numbers(database), settings.numbers), staff.lines())
+        self._house = House(
+            self._directory, numbering(Numbers(database), settings.numbers), LineRules(database).lines()
+        )
         self._catch_up = CatchUp(Journal(database, due), records)
         self._marks = Marks(database)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"

@@ -11,6 +11,7 @@ from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbering import Numbering
+from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
@@ -81,8 +82,9 @@ class Register:
         return [registration(call.call_id, registered)]
 
     def _late_params(self, call: Call) -> dict[str, object]:
-        owner = self._directory().user_of(call.caller_extension) if call.direction != IN else None
-        user_id = owner or self._settings.portal.default_user
+        directory = self._directory()
+        owner = directory.user_of(call.caller_extension) if call.direction != IN else None
+        user_id = owner or line_user(call, directory) or self._settings.portal.default_user
         return portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
 
     def _search(self, call: Call) -> list[Event]:

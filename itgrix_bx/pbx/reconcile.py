@@ -7,7 +7,7 @@ call twice changes nothing. The rules are those of the records' facts, measured 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from agi.channel import number as clean_number
 from itgrix_bx.calls.call import IN, OUT, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.calls.numbers import trunk
@@ -37,7 +38,7 @@ class House:
 
     directory: Directory
     numbers: Numbering = field(default_factory=lambda: Numbering("RU"))
-    lines: Mapping[str, str] = field(default_factory=dict)
+    lines: Lines = field(default_factory=Lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _beginning(story: Story, number: str, house: House) -> list[Moment]:
         "client_name": text(known(story.first.row.name)),
         "did": did,
         "trunk": _trunk(story),
-        "line": house.lines.get(did, ""),
+        **house.lines.facts(did, _trunk(story)),
     }
     return [Moment(story.started_at, Kind.INBOUND, facts)]
 

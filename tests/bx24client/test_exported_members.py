@@ -9,7 +9,8 @@ import bx24client
 
 def test_all_is_sorted_and_equals_what_can_be_imported() -> None:
     inner = {
-        "auth", "client", "commands", "gate", "health", "limits", "php", "planner", "transport", "upload", "worktime",
+        "auth", "client", "commands", "gate", "health", "limits", "pages", "php", "planner", "transport", "upload",
+        "worktime",
     }  # fmt: skip
     public = {name for name in vars(bx24client) if not name.startswith("_")} - inner
     assert public == set(bx24client.__all__)

@@ -11,6 +11,7 @@ import pytest
 from itgrix_bx.calls import outcome
 from itgrix_bx.calls.call import Call, fold
 from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.lines import Line, Lines
 from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.pbx.reconcile import House, Told, calls_of
 from itgrix_bx.pbx.records import groups
@@ -24,7 +25,7 @@ PEOPLE = Directory.of(
     {"777001": BORIS},
     synced=True,
 )
-HOUSE = House(PEOPLE, lines={"74951234567": "office"})
+HOUSE = House(PEOPLE, lines=Lines.of([Line("74951234567", "office")]))
 _sequence = itertools.count(1)
 
 

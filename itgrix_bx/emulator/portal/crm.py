@@ -8,13 +8,12 @@ from itgrix_bx.emulator.portal import phones, php
 from itgrix_bx.emulator.portal.answers import RestError
 from itgrix_bx.emulator.portal.context import Context, Method
 from itgrix_bx.emulator.portal.php import Params
-from itgrix_bx.emulator.portal.store import Call, Client, EntityType, Store
+from itgrix_bx.emulator.portal.store import SOURCES, Call, Client, EntityType, Store
 
 _OUTGOING = 1
 _SEARCHED: tuple[EntityType, ...] = ("CONTACT", "LEAD", "COMPANY")
 # Of several bindings the card and the activity belong to the first of these.
 _PRIMARY: tuple[EntityType, ...] = ("CONTACT", "COMPANY", "LEAD")
-_SOURCES = ("CALL", "EMAIL", "WEB", "ADVERTISING", "PARTNER", "RECOMMENDATION", "TRADE_SHOW", "WEBFORM", "OTHER")
 _MOST_VALUES = 20
 _MOST_HITS = 20
 
@@ -128,7 +127,7 @@ def _create_client(store: Store, call: Call, source: str) -> None:
 
 def _source(value: object) -> str:
     asked = php.text(value)
-    return asked if asked in _SOURCES else "CALL"
+    return asked if asked in SOURCES else "CALL"
 
 
 METHODS = (Method("crm.duplicate.findbycomm", find_by_communication, "crm"),)

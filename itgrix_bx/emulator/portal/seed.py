@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from itgrix_bx.emulator.portal.store import Client, EntityType, Line, Store, User
+from itgrix_bx.emulator.portal.store import Absence, Client, Department, EntityType, Line, Store, User
 
 Seed = Mapping[str, Any]
 T = TypeVar("T")
@@ -26,6 +26,8 @@ DEFAULT: Seed = {
     "leads": [],
     "deals": [],
     "lines": [],
+    "departments": [],
+    "absences": [],
     "settings": {},
 }
 WORKDAYS = ("OPENED", "CLOSED", "PAUSED", "EXPIRED", "UNAVAILABLE", "NOT_INSTALLED")
@@ -41,12 +43,17 @@ def plant(store: Store, seed: Seed) -> None:
     users = _each(seed, "users", _user)
     clients = [client for table, kind in _KINDS.items() for client in _each(seed, table, partial(_client, kind))]
     lines = _each(seed, "lines", lambda row: Line(_text(row, "number"), _text(row, "name")))
+    departments = _each(seed, "departments", _department)
+    absences = _each(seed, "absences", _absence)
     with store.lock:
         store.settings.change(seed.get("settings", {}))
         _set_webhook(store, seed.get("webhook", {}))
         store.users.update({user.id: user for user in users})
         for client in clients:
             store.put_client(client)
+        store.departments.update({node.id: node for node in departments})
+        known = {event.id: event for event in store.absences} | {event.id: event for event in absences}
+        store.absences = list(known.values())
         for line in lines:
             store.lines[line.number] = line
             store.line_ids.setdefault(line.number, store.next_id("lines"))
@@ -89,7 +96,30 @@ def _user(row: Mapping[str, Any]) -> User:
         work_phone=_text(row, "work_phone"),
         personal_phone=_text(row, "personal_phone"),
         mobile=_text(row, "mobile"),
+        departments=_departments(row),
     )
+
+
+def _departments(row: Mapping[str, Any]) -> list[int]:
+    found = row.get("departments", [1])
+    if not isinstance(found, list) or not all(isinstance(number, int) for number in found):
+        raise ValueError("departments must be a list of whole numbers")
+    return found
+
+
+def _department(row: Mapping[str, Any]) -> Department:
+    parent, head = (_number(row, name) if row.get(name) else 0 for name in ("parent", "head"))
+    return Department(_number(row, "id"), _text(row, "name"), parent, head)
+
+
+def _absence(row: Mapping[str, Any]) -> Absence:
+    since, until = row.get("since"), row.get("until")
+    if not isinstance(since, (int, float)) or not isinstance(until, (int, float)):
+        raise ValueError("since and until must be seconds since 1970")
+    kind = _text(row, "accessibility", "absent")
+    if kind not in ("busy", "absent", "quest", "free"):
+        raise ValueError("accessibility must be one of busy, absent, quest, free")
+    return Absence(_number(row, "id"), _number(row, "user"), float(since), float(until), kind, _text(row, "name"))
 
 
 def _client(kind: EntityType, row: Mapping[str, Any]) -> Client:

@@ -14,6 +14,8 @@ from itgrix_bx.emulator.portal.settings import Settings
 
 EntityType = Literal["CONTACT", "LEAD", "COMPANY", "DEAL"]
 ENTITY_TYPES: tuple[EntityType, ...] = ("CONTACT", "LEAD", "COMPANY", "DEAL")
+# STATUS_IDs of the dictionary SOURCE as a new portal has them.
+SOURCES = ("CALL", "EMAIL", "WEB", "ADVERTISING", "PARTNER", "RECOMMENDATION", "TRADE_SHOW", "WEBFORM", "OTHER")
 # A long run of a load generator must not fill the memory; older requests are only counted.
 KEPT_REQUESTS = 20_000
 KEPT_CARDS = 50_000
@@ -33,6 +35,7 @@ class User:
     work_phone: str = ""
     personal_phone: str = ""
     mobile: str = ""
+    departments: list[int] = field(default_factory=lambda: [1])
 
     def is_at(self, phone: str) -> bool:
         """Whether the number is this employee's own."""
@@ -52,6 +55,28 @@ class Client:
     active: bool = True
     created_by_call: str | None = None
     source: str = ""
+
+
+@dataclass
+class Department:
+    """A node of the company's structure; 0: no parent, no head."""
+
+    id: int
+    name: str = ""
+    parent: int = 0
+    head: int = 0
+
+
+@dataclass
+class Absence:
+    """An event of a user's calendar, unix seconds; `accessibility`: busy | absent | quest | free."""
+
+    id: int
+    user_id: int
+    since: float
+    until: float
+    accessibility: str = "absent"
+    name: str = ""
 
 
 @dataclass
@@ -96,6 +121,8 @@ class Store:
         """Forget everything."""
         self.users: dict[int, User] = {}
         self.clients: dict[EntityType, dict[int, Client]] = {kind: {} for kind in ENTITY_TYPES}
+        self.departments: dict[int, Department] = {}
+        self.absences: list[Absence] = []
         self.lines: dict[str, Line] = {}
         self.line_ids: dict[str, int] = {}
         self.calls: dict[str, Call] = {}
@@ -227,6 +254,8 @@ class Store:
                 "leads": self._clients("LEAD"),
                 "companies": self._clients("COMPANY"),
                 "deals": self._clients("DEAL"),
+                "departments": [asdict(node) for node in self.departments.values()],
+                "absences": [asdict(event) for event in self.absences],
                 "lines": [asdict(line) for line in self.lines.values()],
                 "calls": [asdict(call) for call in self.calls.values()],
                 "statistics": [dict(row) for row in self.statistics],

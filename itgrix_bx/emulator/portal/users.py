@@ -85,7 +85,7 @@ def _row(store: Store, user: User) -> dict[str, Any]:
         "WORK_PHONE": user.work_phone,
         "PERSONAL_PHONE": user.personal_phone,
         "PERSONAL_MOBILE": user.mobile,
-        "UF_DEPARTMENT": [1],
+        "UF_DEPARTMENT": list(user.departments),
         "UF_PHONE_INNER": user.extension or None,
         "USER_TYPE": "employee",
     }
