@@ -209,10 +209,8 @@ class ScopeMissing(AuthFailed):
     def sentence(self) -> str:
         scope = scope_of(self.method)
         for_what = f" for {self.method}" if self.method else ""
-        return (
-            f"the webhook lacks the scope {scope}{for_what}: open the webhook in Bitrix24 and tick "
-            "telephony, user_brief and crm"
-        )
+        wanted = "telephony, user_brief and crm" + (f", and {scope}" if scope in ("department", "calendar") else "")
+        return f"the webhook lacks the scope {scope}{for_what}: open the webhook in Bitrix24 and tick {wanted}"
 
 
 class WrongAuthType(AuthFailed):

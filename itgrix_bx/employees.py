@@ -103,7 +103,7 @@ class Employees:
             return False
         log.info("%d users read from the portal", found.users)
         for gap in found.gaps if found.gaps != self._gaps else ():  # said once, not every six hours
-            log.warning("%s", gap)
+            log.info("%s", gap)
         self._gaps = found.gaps
         return True
 

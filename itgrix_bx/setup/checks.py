@@ -40,6 +40,8 @@ from sql.staff import Staff
 
 OK, WARNING, BAD, OFF = "ok", "warning", "bad", "off"
 SCOPES = {"telephony": "calls", "crm": "clients and leads", "user_brief": "employees and their extensions"}
+# Without them the administrator's own tables are all there is; nothing stops.
+MORE_SCOPES = {"department": "heads come from `users head` only", "calendar": "absences come from `users absent` only"}
 _SKEW_S = 60.0
 _SLOW_NAME_S = 0.5
 
@@ -125,7 +127,10 @@ def scopes(client: Bitrix24) -> Iterator[Check]:
             "webhook rights", f"{scope} is missing: {SCOPES[scope]}", BAD, f"add {scope} to the webhook in Bitrix24"
         )
     if not missing:
-        yield Check("webhook rights", ", ".join(sorted(granted & {*SCOPES, *users})), OK)
+        yield Check("webhook rights", ", ".join(sorted(granted & {*SCOPES, *MORE_SCOPES, *users})), OK)
+    for scope, without in MORE_SCOPES.items():
+        if scope not in granted:
+            yield Check(f"webhook right {scope}", f"not given: {without}", OFF)
 
 
 def employees(settings: Settings, client: Bitrix24) -> Iterator[Check]:

@@ -79,12 +79,16 @@ class Program:
             self._process.wait(40)
             self._process = None
 
-    def json(self, *args: str) -> Any:
-        command = [sys.executable, "-m", "itgrix_bx", "--config", str(self.config), *args, "--json"]
+    def run(self, *args: str) -> str:
+        """What a command prints. Raises RuntimeError with its complaint."""
+        command = [sys.executable, "-m", "itgrix_bx", "--config", str(self.config), *args]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return json.loads(done.stdout)
+        return done.stdout
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self.run(*args, "--json"))
 
 
 class Office:

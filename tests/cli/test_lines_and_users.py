@@ -1,0 +1,240 @@
+"""`lines sync` and `users sync` against the portal's double: what differs, what is put right, what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bx24client import Bitrix24, BitrixError, ScopeMissing, UnreadableAnswer
+from bx24client.structure import DEPARTMENTS
+from itgrix_bx.cli import main
+from itgrix_bx.employees import sync
+from itgrix_bx.emulator.portal import PortalEmulator
+from sql import Database, Staff, upgrade
+
+ALL_RIGHTS = ["telephony", "user", "crm", "department", "calendar"]
+NOW = 1_790_000_000.0
+
+
+class Machine:
+    """A configuration for a portal's double, and the program's commands on it."""
+
+    def __init__(self, directory: Path, portal: PortalEmulator) -> None:
+        self.portal = portal
+        self.url = f"sqlite:///{directory}/journal.db"
+        self.config = directory / "config.toml"
+        self.config.write_text(f'[portal]\nwebhook = "{portal.webhook_url}"\n[database]\nurl = "{self.url}"\n')
+        self.run("db", "upgrade")
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(self.config), *args])
+
+    def done(self, *args: str) -> str:
+        result = self.run(*args)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def json(self, *args: str) -> Any:
+        result = self.run(*args, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def lines(self) -> dict[str, str]:
+        return {line["number"]: line["name"] for line in self.portal.dump()["lines"]}
+
+    def allow(self, *scopes: str) -> None:
+        self.portal.seed({"settings": {"webhook_scopes": list(scopes)}})
+
+
+@pytest.fixture
+def portal() -> Iterator[PortalEmulator]:
+    with PortalEmulator(rate=0) as running:
+        yield running
+
+
+@pytest.fixture
+def machine(tmp_path: Path, portal: PortalEmulator) -> Machine:
+    return Machine(tmp_path, portal)
+
+
+# --- lines ------------------------------------------------------------------------------------------
+
+
+def test_lines_that_are_missing_are_added_others_get_our_name_and_strangers_are_left_alone(machine: Machine) -> None:
+    machine.portal.seed({"lines": [{"number": "sales", "name": ""}, {"number": "old", "name": "Старая"}]})
+    machine.done("lines", "set", "74950000001", "office", "--name", "Офис")
+    machine.done("lines", "set", "74950000002", "sales", "--name", "Продажи")
+    machine.done("lines", "set", "trunk/telecom", "office")
+    compared = {row["line"]: (row["change"], row["done"]) for row in machine.json("lines", "sync", "--dry-run")}
+    assert compared == {"office": ("add", False), "sales": ("rename", False), "old": ("only in the portal", True)}
+    assert machine.lines() == {"sales": "", "old": "Старая"}
+    found = machine.json("lines", "sync")
+    assert {row["line"]: row["done"] for row in found} == {"office": True, "sales": True, "old": True}
+    assert next(row["dids"] for row in found if row["line"] == "office") == ["74950000001", "trunk/telecom"]
+    assert machine.lines() == {"sales": "Продажи", "old": "Старая", "office": "Офис"}
+    assert {row["change"] for row in machine.json("lines", "sync")} == {"same", "only in the portal"}
+    assert "only in the portal" in machine.done("lines", "sync")
+
+
+def test_a_line_for_calls_that_make_no_clients_is_added_so(machine: Machine) -> None:
+    machine.done("lines", "set", "1", "quiet", "--leads", "none")
+    machine.done("lines", "sync")
+    (line,) = machine.portal.dump()["lines"]
+    assert (line["number"], line["name"], line["crm_auto_create"]) == ("quiet", "quiet", "N")
+
+
+def test_a_line_whose_adding_was_not_answered_is_not_added_twice(machine: Machine) -> None:
+    machine.done("lines", "set", "1", "office", "--name", "Офис")
+    machine.portal.faults([{"method": "telephony.externalLine.add", "kind": "html502", "after_effect": True}])
+    machine.done("lines", "sync")
+    added = [r for r in machine.portal.dump()["requests"] if r["method"].lower() == "telephony.externalline.add"]
+    assert (len(added), machine.lines()) == (1, {"office": "Офис"})
+
+
+def test_a_line_that_could_not_be_added_is_a_sentence(machine: Machine) -> None:
+    machine.done("lines", "set", "1", "office")
+    machine.portal.faults([{"method": "telephony.externalLine.add", "kind": "html502", "times": -1}])
+    result = machine.run("lines", "sync")
+    assert (result.exit_code, "run it again" in result.output, machine.lines()) == (1, True, {})
+
+
+def test_a_portal_that_keeps_lines_to_applications_says_that_nothing_is_lost(machine: Machine) -> None:
+    machine.done("lines", "set", "1", "office")
+    machine.portal.seed({"settings": {"webhook_refused": True}})
+    result = machine.run("lines", "sync")
+    assert (result.exit_code, "nothing is lost by it" in result.output) == (1, True)
+
+
+def test_a_source_is_checked_where_the_webhook_may_look(machine: Machine) -> None:
+    machine.done("lines", "set", "1", "office", "--source", "WEB")
+    refused = machine.run("lines", "set", "1", "--source", "WEEB")
+    assert (refused.exit_code, "Bitrix24 has no source WEEB: there are CALL" in refused.output) == (1, True)
+    assert machine.json("lines", "list")[0]["source"] == "WEB"
+    machine.allow("telephony", "user")
+    assert "lacks the right crm" in machine.done("lines", "set", "1", "--source", "WEEB")
+
+
+# --- users ------------------------------------------------------------------------------------------
+
+
+def structure(portal: PortalEmulator, **more: Any) -> None:
+    users = [
+        {"id": 11, "name": "Анна Иванова", "extension": "101", "departments": [5]},
+        {"id": 12, "name": "Борис Петров", "extension": "102", "departments": [5, 1]},
+    ]
+    tree = [{"id": 1, "name": "Офис", "head": 1}, {"id": 5, "name": "Продажи", "parent": 1, "head": 12}]
+    portal.seed({"users": users, "departments": tree} | more)
+
+
+def test_heads_and_absences_come_from_bitrix24_where_the_webhook_may_see_them(machine: Machine) -> None:
+    machine.allow(*ALL_RIGHTS)
+    now = time.time()
+    away = {"id": 1, "user": 11, "since": now - 3600, "until": now + 3600}
+    structure(machine.portal, absences=[away, away | {"id": 2, "user": 12, "accessibility": "busy"}])
+    assert machine.done("users", "sync").strip() == "5 users read."
+    rows = {row["user_id"]: row for row in machine.json("users", "list")}
+    assert rows[11]["head"] == {"user_id": 12, "why": "department Продажи"}
+    assert rows[12]["head"] == {"user_id": 1, "why": "department Офис"}
+    assert (rows[1]["head"], rows[11]["absent"], rows[12]["absent"]) == (None, True, False)
+
+
+def test_rights_that_are_missing_are_said_and_our_own_tables_are_used(machine: Machine) -> None:
+    structure(machine.portal)
+    said = machine.done("users", "sync")
+    assert "5 users read." in said
+    assert said.count("users head") == said.count("users absent") == 1
+    machine.done("users", "head", "11", "13")
+    assert machine.json("users", "list")[1]["head"] == {"user_id": 13, "why": "set by hand"}
+
+
+def test_a_structure_with_a_cycle_or_a_head_who_was_dismissed_gives_whoever_is_left(machine: Machine) -> None:
+    machine.allow(*ALL_RIGHTS)
+    tree = [{"id": 5, "name": "A", "parent": 6, "head": 14}, {"id": 6, "name": "B", "parent": 5, "head": 13}]
+    structure(machine.portal, departments=tree)
+    machine.done("users", "sync")
+    assert machine.json("users", "list")[1]["head"] == {"user_id": 13, "why": "department B"}
+
+
+def test_two_people_with_one_extension_and_somebody_without_one_are_pointed_out(machine: Machine) -> None:
+    machine.portal.seed({"users": [{"id": 21, "name": "Z", "extension": "101"}, {"id": 22, "name": "Y"}]})
+    machine.done("users", "sync")
+    notes = {row["user_id"]: row["note"] for row in machine.json("users", "list", "--all")}
+    assert notes[21] == "user 11 has 101 too and is rung on it"
+    assert notes[22].startswith("no extension")
+    assert (notes[11], notes[14]) == (None, "dismissed")
+
+
+class Half:
+    """A portal's double that tells of its users, and half of everything else."""
+
+    def __init__(self, tmp_path: Path, portal: PortalEmulator) -> None:
+        self.portal = portal
+        portal.seed({"settings": {"webhook_scopes": ALL_RIGHTS}})
+        self.database = Database(f"sqlite:///{tmp_path}/half.db")
+        upgrade(self.database)
+        self.staff = Staff(self.database)
+        self.client = Bitrix24(portal.webhook_url)
+
+
+@pytest.fixture
+def half(tmp_path: Path, portal: PortalEmulator) -> Iterator[Half]:
+    made = Half(tmp_path, portal)
+    yield made
+    made.client.close()
+    made.database.close()
+
+
+def test_a_structure_that_cannot_be_read_leaves_the_last_one_in_use(half: Half) -> None:
+    structure(half.portal)
+    assert sync(half.staff, half.client).gaps == ()
+    half.portal.faults([{"method": "department.get", "kind": "error", "times": -1, "code": "ERROR_CORE"}])
+    half.portal.seed({"users": [{"id": 30, "name": "New", "extension": "130"}]})
+    (gap,) = sync(half.staff, half.client).gaps
+    assert gap.startswith("heads could not be read, the last known stay in use")
+    known = half.staff.directory()
+    assert (known.user_of("130"), known.head_of(11)) == (30, 12)
+
+
+def test_a_list_of_users_that_breaks_off_half_way_leaves_everything_as_it_was(half: Half) -> None:
+    structure(half.portal)
+    sync(half.staff, half.client)
+    many = [{"id": 1000 + n, "name": f"U{n}", "extension": str(1000 + n)} for n in range(120)]
+    half.portal.seed({"users": many, "departments": [{"id": 5, "name": "X", "head": 13}]})
+    half.portal.faults([{"method": "user.get", "kind": "error", "skip": 2, "code": "ERROR_CORE", "times": -1}])
+    with pytest.raises(BitrixError):
+        sync(half.staff, half.client)
+    known = half.staff.directory()
+    assert (known.user_of("1001"), known.head_of(11), known.head_and_why(11)[1]) == (None, 12, "department Продажи")
+
+
+def test_a_large_structure_and_many_calendars_come_page_by_page(half: Half) -> None:
+    tree = [{"id": 1, "name": "Root", "head": 1}] + [{"id": n, "name": f"D{n}", "parent": n - 1} for n in range(2, 131)]
+    people = [{"id": 100 + n, "name": f"U{n}", "departments": [130]} for n in range(130)]
+    away = [{"id": n, "user": 100 + n, "since": time.time(), "until": time.time() + 60} for n in range(1, 130)]
+    half.portal.seed({"departments": tree, "users": people, "absences": away})
+    assert sync(half.staff, half.client).gaps == ()
+    known = half.staff.directory()
+    assert (len(known.structure.departments), len(known.structure.absences)) == (130, 129)
+    assert known.head_of(229) == 1  # 130 departments up
+
+
+def test_departments_without_the_right_raise_by_name(half: Half) -> None:
+    half.portal.seed({"settings": {"webhook_scopes": ["user"]}})
+    with pytest.raises(ScopeMissing, match="department"):
+        half.client.departments()
+    with pytest.raises(ScopeMissing, match="crm"):
+        half.client.sources()
+
+
+def test_a_list_that_is_shorter_than_it_says_is_no_list(half: Half) -> None:
+    half.portal.seed({"departments": [{"id": n, "name": "D"} for n in range(1, 60)]})
+    first = half.client.execute(DEPARTMENTS.page(0))
+    with pytest.raises(UnreadableAnswer, match="59 departments and gave only 50"):
+        DEPARTMENTS.join([first], 59)
+    assert len(half.client.departments()) == 59

@@ -1,0 +1,151 @@
+"""What a line's rules do to real calls: register's parameters, who gets the lead, the name on the phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from itgrix_bx.calls.lines import Leads, Line
+from itgrix_bx.emulator.portal import PortalEmulator
+from sql import LineRules
+from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
+
+ID = "1700000000.1"
+REGISTER = "telephony.externalcall.register"
+ROMASHKA = {"id": 90, "name": 'ООО "Рога\n& копыта"', "phones": [STRANGER], "responsible": 12}
+
+
+def rule(office: Office, line: Line) -> None:
+    """Say so to the running program, and wait until it has noticed."""
+    LineRules(office.service.database).set(line)
+    eventually(lambda: office.service.employees.lines.by_did.get(line.did) == line)
+
+
+def registered(office: Office) -> list[dict[str, str]]:
+    """The parameters of every register the portal got, as texts, which a batch makes of them."""
+    asked = [request["params"] for request in office.known()["requests"] if request["method"].lower() == REGISTER]
+    return [{name: str(value) for name, value in params.items()} for params in asked]
+
+
+def lead(office: Office) -> dict[str, Any]:
+    (found,) = office.known()["leads"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def sales(make_office: Callable[..., Office], database_url: str) -> Office:
+    """A line that has rules, on both databases."""
+    office = make_office(database={"url": database_url})
+    rule(office, Line(DID, "office", "Продажи", "WEB", 13))
+    return office
+
+
+def test_a_strangers_lead_has_the_lines_source_and_goes_to_who_answered(sales: Office) -> None:
+    before = sales.known()["http_requests"]
+    sales.hook("inbound", ID, DID, caller=STRANGER)
+    assert sales.known()["http_requests"] == before + 1  # all of it in the one round trip
+    assert (lead(sales)["source"], lead(sales)["responsible"]) == ("WEB", 13)
+    sales.hook("ring", ID, "101-102")
+    sales.hook("answer", ID, "102")
+    sales.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="102", caller=STRANGER)
+    sales.until(ID, "complete")
+    (row,) = sales.statistics()
+    assert (row["PORTAL_NUMBER"], row["PORTAL_USER_ID"], lead(sales)["responsible"]) == ("office", "12", 12)
+
+
+def test_a_strangers_lead_that_nobody_took_is_the_lines_default_users(sales: Office) -> None:
+    sales.hook("inbound", ID, DID, caller=STRANGER)
+    sales.hook("ring", ID, "101-102")
+    sales.hook("hangup", ID, "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    call = sales.until(ID, "complete")
+    assert (call["user_id"], lead(sales)["responsible"], sales.statistics()[0]["CALL_FAILED_CODE"]) == (13, 13, "304")
+
+
+def test_a_hangup_alone_comes_under_the_lines_rules(sales: Office) -> None:
+    sales.hook("hangup", ID, "in", DIALSTATUS="NOANSWER", FROM_DID=DID, caller=STRANGER)
+    sales.until(ID, "complete")
+    assert (lead(sales)["source"], lead(sales)["responsible"]) == ("WEB", 13)
+    assert sales.statistics()[0]["PORTAL_NUMBER"] == "office"
+
+
+def test_a_line_that_wants_no_leads_gets_none(office: Office) -> None:
+    rule(office, Line(DID, "office", source="WEB", leads=Leads.NONE))
+    office.hook("inbound", ID, DID, caller=STRANGER)
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    office.until(ID, "complete")
+    assert office.known()["leads"] == []
+    assert [params["CRM_CREATE"] for params in registered(office)] == ["0"]
+
+
+def test_a_trunks_rules_hold_where_a_call_comes_without_a_did(office: Office) -> None:
+    rule(office, Line("trunk/telecom", "T1"))
+    office.hook("inbound", ID, env={"agi_channel": "PJSIP/telecom-0000001a"})
+    assert office.call(ID).trunk == "telecom"
+    eventually(lambda: [params.get("LINE_NUMBER") for params in registered(office)] == ["T1"])
+
+
+def test_a_retry_repeats_the_parameters_byte_for_byte_whatever_the_rules_say_by_then(
+    office: Office, portal: PortalEmulator
+) -> None:
+    rule(office, Line(DID, "office", source="WEB", default_user=13))
+    portal.faults([{"method": REGISTER, "kind": "html502", "after_effect": True}])
+    office.hook("inbound", ID, DID, caller=STRANGER)
+    rule(office, Line(DID, "sales", source="EMAIL", default_user=12, leads=Leads.NONE))
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    office.until(ID, "complete")
+    first, *others = registered(office)
+    assert others
+    assert all(params == first for params in others)
+    assert (first["LINE_NUMBER"], first["CRM_SOURCE"], first["USER_ID"]) == ("office", "WEB", "13")
+    assert (lead(office)["responsible"], office.statistics()[0]["PORTAL_NUMBER"]) == (13, "office")
+
+
+def test_a_default_user_who_was_dismissed_does_not_keep_calls_from_the_portal(office: Office) -> None:
+    rule(office, Line(DID, "office", default_user=14))
+    assert office.hook("inbound", ID, DID, caller=STRANGER)["B24_STATE"] == "registered"
+    assert lead(office)["responsible"] == 1
+
+
+def test_rules_change_with_the_next_call_and_without_a_restart(office: Office) -> None:
+    office.hook("inbound", ID, DID, caller=STRANGER)
+    rule(office, Line(DID, "office"))
+    office.hook("inbound", "1700000000.2", DID, caller=STRANGER)
+    eventually(lambda: [params.get("LINE_NUMBER") for params in registered(office)] == [None, "office"])
+
+
+def test_a_phone_shows_what_the_lines_template_says_without_quotes_and_controls(office: Office) -> None:
+    office.portal.seed({"contacts": [ROMASHKA]})
+    line = Line(DID, "office", "Продажи", caller_name="{client} / {line}")
+    assert "CALLERID(name)" not in office.hook("inbound", ID, DID, caller=STRANGER)  # off unless it is said
+    rule(office, line)
+    reply = office.hook("inbound", "1700000000.2", DID, caller=STRANGER)
+    assert reply["CALLERID(name)"] == "ООО Рога & копыта / Продажи"
+    assert (list(reply)[-1], reply["B24_ROUTE"]) == ("B24_RC", "102")
+    rule(office, replace(line, latin=True, longest=12))
+    assert office.hook("inbound", "1700000000.3", DID, caller=STRANGER)["CALLERID(name)"] == "OOO Roga & k"
+
+
+def test_an_unknown_caller_keeps_the_networks_name_unless_the_line_has_one(office: Office) -> None:
+    rule(office, Line(DID, caller_name="{client}"))
+    assert "CALLERID(name)" not in office.hook("inbound", ID, DID, caller=STRANGER)
+    rule(office, Line(DID, name="Продажи", caller_name="{client} / {line}"))
+    assert office.hook("inbound", "1700000000.2", DID, caller="+79990001123")["CALLERID(name)"] == "Продажи"
+
+
+def test_the_name_is_set_by_inbound_alone_and_never_for_a_call_that_is_skipped(office: Office) -> None:
+    rule(office, Line(DID, name="Продажи", caller_name="{client} / {line}"))
+    assert office.hook("inbound", ID, DID)["CALLERID(name)"] == "Иван Клиентов / Продажи"
+    assert "CALLERID(name)" not in office.hook("route", ID, DID)
+    assert "CALLERID(name)" not in office.hook("inbound", "1700000000.2", DID, caller="anonymous")
+    assert "CALLERID(name)" not in office.hook("outbound", "1700000000.3", CLIENT, "102", caller="102")
+
+
+def test_a_portal_that_is_late_leaves_what_we_know_ourselves(make_office: Callable[..., Office]) -> None:
+    office = make_office(inbound={"deadline": 0.2})
+    rule(office, Line(DID, name="Продажи", caller_name="{client} / {line}"))
+    office.portal.faults([{"method": "*", "kind": "slow", "delay_s": 1.0}])
+    assert office.hook("inbound", ID, DID)["CALLERID(name)"] == "Продажи"
