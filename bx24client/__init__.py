@@ -41,11 +41,12 @@ What it takes care of
 Logging: logger `bx24client`, level DEBUG only: method names, seconds and kinds of errors.
 """
 
-from bx24client import crm, durations, errors, lines, structure, telephony, users
+from bx24client import crm, deals, durations, errors, lines, structure, telephony, users
 from bx24client.auth import Auth, Webhook, keep_secret, mask
 from bx24client.client import Bitrix24
 from bx24client.commands import Answer, BatchResult, Command, Ref
 from bx24client.crm import Source
+from bx24client.deals import Deal
 from bx24client.durations import Durations, Operating
 from bx24client.errors import (
     AccessDenied,
@@ -102,6 +103,7 @@ __all__ = [
     "CallNotInStatistics",
     "Command",
     "CrmEntity",
+    "Deal",
     "Department",
     "Durations",
     "FileRefused",
@@ -137,6 +139,7 @@ __all__ = [
     "Webhook",
     "WrongAuthType",
     "crm",
+    "deals",
     "durations",
     "errors",
     "keep_secret",

@@ -20,6 +20,7 @@ USABLE_S = 86_400.0  # better than nothing while the portal does not answer
 _MOST = 50_000  # clients
 
 Entities = list[dict[str, Any]]
+Deals = list[dict[str, Any]]  # a client's open ones, the newest first: {id, title, user_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Clients:
         self._clock = clock
         self._lock = threading.Lock()
         self._by_number: OrderedDict[str, _Seen] = OrderedDict()
+        self._deals: OrderedDict[str, tuple[Deals, float]] = OrderedDict()
         self._workdays: dict[int, tuple[str, float]] = {}  # by user: one client's answer serves the others
         self._changed: OrderedDict[tuple[str, int], float] = OrderedDict()
         self._all_changed_at = self._nobody_changed_at = 0.0
@@ -76,6 +78,26 @@ class Clients:
             if seen is None or not seen.entities or now - seen.at > USABLE_S:
                 return None
             return [self._with_workday(entity, now) or _without_workday(entity) for entity in seen.entities]
+
+    def learn_deals(self, number: str, deals: Deals) -> None:
+        """Remember the open deals of a number's client."""
+        with self._lock:
+            self._deals[number] = (deals, self._clock())
+            self._deals.move_to_end(number)
+            if len(self._deals) > _MOST:
+                self._deals.popitem(last=False)
+
+    def deals(self, number: str) -> Deals | None:
+        """The open deals of a number's client as last told, if lately."""
+        with self._lock:
+            known = self._deals.get(number)
+            return known[0] if known is not None and self._clock() - known[1] <= FRESH_S else None
+
+    def workday(self, user_id: int) -> str:
+        """What the portal said of an employee's workday; empty when that was not lately."""
+        with self._lock:
+            workday, at = self._workdays.get(user_id, ("", 0.0))
+            return workday if self._clock() - at <= WORKDAY_S else ""
 
     def _unchanged(self, number: str) -> _Seen | None:
         seen = self._by_number.get(number)

@@ -6,27 +6,31 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from bx24client import (
+    AuthFailed,
     BatchResult,
     Bitrix24,
     BitrixError,
     BudgetExhausted,
     Command,
     CrmEntity,
+    Deal,
+    MethodNotFound,
     Parcel,
     Ref,
     Registered,
     UserNotActive,
     telephony,
 )
+from bx24client.deals import open_deals
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.clients import Clients, Entities
+from itgrix_bx.clients import Clients, Deals, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
@@ -34,6 +38,8 @@ from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
 
+_SEARCH, _REGISTER = "telephony.externalCall.searchCrmEntities", "telephony.externalCall.register"
+_DEALS = "crm.item.list"
 _REQUEST_S = 30.0  # a live request is given up after this; delivery tries again
 # A register that has waited this long for its turn stays: the journal takes it for under way since its hook came, and
 # for settled when the portal's 60 s after that are over too (schedule.IN_FLIGHT_S).
@@ -42,6 +48,8 @@ _PROBE_S = 5.0
 _CARD_WITHIN_S = 0.7  # after the caller's deadline: a registration that comes later makes the card late
 _COMFORT = 0.75  # share of the deadline that search and register together may typically take
 _SPARE_S = 0.1  # of the deadline, for our own work around the request
+
+_NO_DEALS_S = 600.0  # how long a portal that may not tell deals is not asked for them
 
 _Answer = SimpleQueue["Heard"]
 
@@ -52,6 +60,7 @@ class Heard:
 
     entities: Entities | None = None
     portal_call_id: str = ""
+    deals: Deals | None = None
 
 
 class Reception:
@@ -64,23 +73,32 @@ class Reception:
         self._logbook = logbook
         self._inbound = inbound
         self.clients = clients or Clients()
+        self._deals_again_at = 0.0
 
-    def ask(self, call: Call, *, search: bool, until: float) -> Heard:
-        """Register `call` and, with `search`, find its client; what is known at `until` (monotonic)."""
+    def ask(self, call: Call, *, search: bool, until: float, deals: bool = False) -> Heard:
+        """Register `call` and, with `search`, find its client (with `deals` the open deals too, if they fit into the
+        same request); what is known at `until` (monotonic)."""
         if not self._portal.health.prompt:
             return self._without_portal(call, search)
         known = self.clients.fresh(call.client_number) if search and self._inbound().answer == "cache" else None
         answer: _Answer = SimpleQueue()
-        self._submit(call, answer, search=search, waiting=known is None, until=until)
-        return Heard(known) if known is not None else self._await(answer, until)
+        self._submit(call, answer, search=search, waiting=known is None, until=until, deals=deals)
+        heard = Heard(known) if known is not None else self._await(answer, until)
+        return self._with_deals(call, heard)
 
-    def search(self, call: Call, *, until: float) -> Heard:
+    def search(self, call: Call, *, until: float, deals: bool = False) -> Heard:
         """Find the client of a call that is registered already or will be."""
         if not self._portal.health.prompt:
-            return Heard(self.clients.usable(call.client_number))
+            return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
         answer: _Answer = SimpleQueue()
-        self._portal.submit(self._search_parcel(call, answer, until, "caller"))
-        return self._await(answer, until)
+        self._portal.submit(self._search_parcel(call, answer, until, "caller", deals=deals))
+        return self._with_deals(call, self._await(answer, until))
+
+    def _with_deals(self, call: Call, heard: Heard) -> Heard:
+        """What was not heard now may have been heard lately."""
+        if heard.entities and heard.deals is None:
+            heard.deals = self.clients.deals(call.client_number)
+        return heard
 
     def register(self, call: Call) -> None:
         """Let the portal know of a call nobody waits for."""
@@ -102,7 +120,7 @@ class Reception:
             return Heard()
         if self._portal.health.may_probe(_PROBE_S):
             self._probe(call)
-        return Heard(self.clients.usable(call.client_number))
+        return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
 
     def _probe(self, call: Call) -> None:
         parcel = self._search_parcel(
@@ -113,19 +131,19 @@ class Reception:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def _submit(self, call: Call, answer: _Answer, *, search: bool, waiting: bool, until: float) -> None:
+    def _submit(self, call: Call, answer: _Answer, *, search: bool, waiting: bool, until: float, deals: bool) -> None:
         lane = "caller" if waiting else "card"
         if not search:
             self._portal.submit(self._register_parcel(call, answer, until, lane))
-        elif self._both_fit() and self._portal.plenty:
-            self._portal.submit(self._chain(call, answer, until, lane))
+        elif self._fit(_SEARCH, _REGISTER) and self._portal.plenty:
+            self._portal.submit(self._chain(call, answer, until, lane, deals=deals))
         else:
-            searching = self._search_parcel(call, answer, until, lane)
+            searching = self._search_parcel(call, answer, until, lane, deals=deals)
             # A lead the registration makes must not be found as if it had been there before.
             registering = self._register_parcel(call, SimpleQueue(), until + _CARD_WITHIN_S, "card", behind=searching)
             self._portal.submit(searching, registering)
 
-    def _chain(self, call: Call, answer: _Answer, until: float, lane: str) -> Parcel:
+    def _chain(self, call: Call, answer: _Answer, until: float, lane: str, *, deals: bool) -> Parcel:
         """Search, register, and the card for the responsible that is found, in one request.
 
         Without a search nobody can be routed, so it comes first; what stands behind a failed command is not run.
@@ -138,16 +156,35 @@ class Reception:
         if card:
             # Of nobody found the reference leaves an empty list, which as one element of a list names user 0: no one.
             commands["show"] = telephony.show(Ref("register", "CALL_ID"), [Ref("search", "0", "ASSIGNED_BY_ID")])
+        if deals and self._may_ask_deals(_SEARCH, _REGISTER):
+            commands["deals"] = _open_deals()
         return self._parcel(
             call, commands, until, lane, lambda future: self._chained(call, answer, until, future, card), chain=True
         )
 
     def _search_parcel(
-        self, call: Call, answer: _Answer, until: float, lane: str, timeout_s: float = _REQUEST_S
+        self,
+        call: Call,
+        answer: _Answer,
+        until: float,
+        lane: str,
+        timeout_s: float = _REQUEST_S,
+        *,
+        deals: bool = False,
     ) -> Parcel:
-        commands = {"search": telephony.search_crm_entities(call.client_number)}
+        commands: dict[str, Command[Any]] = {"search": telephony.search_crm_entities(call.client_number)}
+        # A request shared with other callers cannot refer to what this one finds.
+        alone = deals and self._portal.plenty and self._may_ask_deals(_SEARCH)
+        if alone:
+            commands["deals"] = _open_deals()
         return self._parcel(
-            call, commands, until, lane, lambda future: self._found(call, answer, until, future), timeout_s=timeout_s
+            call,
+            commands,
+            until,
+            lane,
+            lambda future: self._found(call, answer, until, future),
+            timeout_s=timeout_s,
+            chain=alone,
         )
 
     def _register_parcel(
@@ -209,10 +246,11 @@ class Reception:
             return
         entities = self._entities(call, result, until)
         registered, event = _outcome_of_register(call, result)
-        answer.put(Heard(entities, registered.call_id if registered else ""))
+        deals = self._deals(call, result, entities, registered.created if registered else ())
+        answer.put(Heard(entities, registered.call_id if registered else "", deals))
         if registered and card and entities and result.get("show") and (person := entities[0]["responsible"]):
             event.data["card"] = [person["user_id"]]
-        self._logbook.record_soon([*_client_event(call, entities), event])
+        self._logbook.record_soon([*_client_event(call, entities, deals), event])
 
     def _found(self, call: Call, answer: _Answer, until: float, future: Future[BatchResult]) -> None:
         try:
@@ -222,9 +260,10 @@ class Reception:
             answer.put(Heard())
             return
         entities = self._entities(call, result, until)
-        answer.put(Heard(entities))
+        deals = self._deals(call, result, entities)
+        answer.put(Heard(entities, deals=deals))
         if entities is not None:
-            self._logbook.record_soon(_client_event(call, entities))
+            self._logbook.record_soon(_client_event(call, entities, deals))
 
     def _registered(self, call: Call, answer: _Answer, future: Future[BatchResult]) -> None:
         try:
@@ -248,10 +287,48 @@ class Reception:
         self.clients.learn(call.client_number, entities)
         return entities
 
-    def _both_fit(self) -> bool:
+    def _deals(
+        self, call: Call, result: BatchResult, entities: Entities | None, created: Collection[tuple[str, int]] = ()
+    ) -> Deals | None:
+        """The open deals of the clients found, without what the registration made; None when they are not known."""
+        if "deals" not in result or entities is None:
+            return None
+        if not entities:
+            return []
+        try:
+            found: list[Deal] = result["deals"]
+        except BitrixError as error:
+            self._without_deals(call, error)
+            return None
+        clients = {(entity["type"], entity["id"]) for entity in entities}
+        theirs = [deal for deal in found if clients & {("CONTACT", deal.contact_id), ("COMPANY", deal.company_id)}]
+        deals = [
+            {"id": deal.id, "title": deal.title, "user_id": deal.responsible}
+            for deal in theirs
+            if deal.responsible and ("DEAL", deal.id) not in created
+        ]
+        self.clients.learn_deals(call.client_number, deals)
+        return deals
+
+    def _without_deals(self, call: Call, error: BitrixError) -> None:
+        if not isinstance(error, (AuthFailed, MethodNotFound)):
+            log.info("call %s: the open deals were not found out: %s", call.call_id, error)
+            return
+        self._deals_again_at = time.monotonic() + _NO_DEALS_S
+        log.warning("calls cannot be routed by open deals: %s", error)
+
+    def _may_ask_deals(self, *beside: str) -> bool:
+        return time.monotonic() >= self._deals_again_at and self._fit(*beside, _DEALS)
+
+    def _fit(self, *methods: str) -> bool:
+        """Whether these together are answered comfortably while a caller waits."""
         typical = self._portal.durations.typical
-        methods = ("telephony.externalCall.searchCrmEntities", "telephony.externalCall.register")
         return sum(typical(method) or 0.0 for method in methods) < _COMFORT * self._inbound().deadline
+
+
+def _open_deals() -> Command[list[Deal]]:
+    """Of the entity found first. It stands last in a chain: when it fails, everything else is done."""
+    return open_deals(Ref("search", "0", "CRM_ENTITY_ID"))
 
 
 def as_data(entity: CrmEntity) -> dict[str, Any]:
@@ -292,8 +369,11 @@ def _intent(call: Call) -> str:
     return call.register_doubt.intent if call.register_doubt is not None else ""
 
 
-def _client_event(call: Call, entities: Entities | None) -> list[Event]:
-    return [] if entities is None else [Event(call.call_id, Kind.CLIENT, time.time(), {"entities": entities})]
+def _client_event(call: Call, entities: Entities | None, deals: Deals | None) -> list[Event]:
+    if entities is None:
+        return []
+    told = {"entities": entities} if deals is None else {"entities": entities, "deals": deals}
+    return [Event(call.call_id, Kind.CLIENT, time.time(), told)]
 
 
 def _outcome_of_register(call: Call, result: BatchResult) -> tuple[Registered | None, Event]:

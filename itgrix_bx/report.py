@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from itgrix_bx.calls import outcome, routing
+from itgrix_bx.calls import outcome
 from itgrix_bx.calls.call import Call, Leg, Recording
 from itgrix_bx.calls.directory import Directory
-from itgrix_bx.calls.events import HOOK_KINDS, Event
+from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 from itgrix_bx.config import Settings
+from itgrix_bx.routing_words import say
 from itgrix_bx.times import iso
 
 _UNSEEN = {"ami": "the end was not seen; closed when its channel was gone"}
@@ -47,8 +48,11 @@ def summary(call: Call, directory: Directory, settings: Settings) -> dict[str, A
     }
 
 
-def details(call: Call, events: list[Event], directory: Directory, settings: Settings) -> dict[str, Any]:
-    """`summary` and what only `calls show` tells: the route and why, the talk's source, every step."""
+def details(
+    call: Call, events: list[Event], directory: Directory, settings: Settings, language: str = "en"
+) -> dict[str, Any]:
+    """`summary` and what only `calls show` tells: the route and why (in `language`, and as steps for machines), the
+    talk's source, every step."""
     result = summary(call, directory, settings)
     over = call.over and not call.skipped
     reason = outcome.of(call, directory, finisher="last", default_user=0).failed_reason if over else ""
@@ -59,9 +63,10 @@ def details(call: Call, events: list[Event], directory: Directory, settings: Set
     result["note"] = _UNSEEN.get(call.end_unseen)
     result["source"] = _source(events)
     result["talk_source"] = call.talk_source if call.answered else None
-    result["route"] = routing.decide(call.entities, directory).why if call.direction == "in" else None
+    result["route"] = say(call.routed["why"], language) if call.routed else None
+    result["route_steps"] = call.routed["why"] if call.routed else None
     result["activity_id"] = call.activity_id
-    result["steps"] = [_step(event) for event in events]
+    result["steps"] = [_step(event, language) for event in events]
     return result
 
 
@@ -104,11 +109,13 @@ def _last_error(call: Call) -> str | None:
     return call.last_error or None
 
 
-def _step(event: Event) -> dict[str, Any]:
+def _step(event: Event, language: str) -> dict[str, Any]:
     """An event for people: what is empty left out, and the machine's own clock, which says nothing to them."""
     told = {key: value for key, value in event.data.items() if key != "clock" and value not in ("", None, [], {})}
     if "retry_at" in told:
         told["retry_at"] = iso(told["retry_at"])
+    if event.kind is Kind.ROUTED:
+        told["why"] = say(event.data["why"], language)
     if "step" in told:  # which one was given up
         told["during"] = told.pop("step")
     return {"at": iso(event.at), "step": event.kind.value, **told}

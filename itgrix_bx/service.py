@@ -16,6 +16,7 @@ from bx24client import Bitrix24, Budget
 from fastagi_server import FastAGIServer
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event
+from itgrix_bx.calls.routing import NoDevices
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.fetching import Fetching
@@ -32,9 +33,12 @@ from itgrix_bx.pbx.own_lists import OwnLists
 from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
 from itgrix_bx.retention import Retention
+from itgrix_bx.router import Router
+from itgrix_bx.rules import LiveRules
 from itgrix_bx.shared_budget import SharedBudget
 from itgrix_bx.spool import Spool
 from itgrix_bx.switchboard import Switchboard
+from itgrix_bx.talks import Talks
 from itgrix_bx.times import iso
 from itgrix_bx.web.app import WebServer, create_app
 from itgrix_bx.web.metrics import Metrics, Parts
@@ -48,8 +52,10 @@ from sql.marks import Marks
 from sql.notes import Notes
 from sql.numbers import Numbers as NumberStore
 from sql.overview import Overview
+from sql.routing import Routing
 from sql.schema import upgrade
 from sql.staff import Staff
+from sql.talks import Ends
 
 log = logging.getLogger("itgrix_bx.service")
 
@@ -112,7 +118,16 @@ class Service:
             self.closer = Closer(settings, self.logbook, self.ami)
             self.own_lists = OwnLists(self.ami, number_store)
         self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))
-        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.numbers)
+        self.rules = LiveRules(Routing(self.database))
+        self.talks = Talks(
+            self.journal,
+            Ends(self.database),
+            lambda: self.employees.directory,
+            settings.calls.finisher,
+            lambda: self.rules.rules.talker_days,
+        )
+        router = Router(lambda: self.employees.directory, self.reception.clients, self.rules, self.talks, NoDevices())
+        switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.numbers, router)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),
             self.metrics.timed(hooks(switchboard, lambda: self._settings.inbound.deadline)),
@@ -165,6 +180,9 @@ class Service:
         self.numbers.start()
         self.employees.start()
         self.cards.start()
+        if "agi" in self._only:
+            self.rules.start()
+            self.talks.start()
         if "worker" in self._only:
             self.worker.start()
             self.retention.start()
@@ -195,6 +213,8 @@ class Service:
         if self.web is not None:  # after the worker: what it told the portal to fetch it still finds
             self.web.stop()
         self.cards.stop()
+        self.talks.stop()
+        self.rules.stop()
         self.employees.stop()
         self.numbers.stop()
         self.logbook.stop()

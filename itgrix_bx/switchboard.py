@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+import time
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
-from itgrix_bx.calls import caller_name, portal, routing
+from itgrix_bx.calls import caller_name, portal
 from itgrix_bx.calls.call import IN, OUT, Call, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
@@ -22,12 +21,12 @@ from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
 from itgrix_bx.reception import Heard, Reception
+from itgrix_bx.router import Router
 
 log = logging.getLogger("itgrix_bx.switchboard")
 
 REGISTERED, DEFERRED, SKIPPED = "registered", "deferred", "skipped"
 NO_ROUTE = Route()
-_REMEMBERED = 5000  # calls whose client is kept in memory for their `route` hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,20 @@ class Switchboard:
     """The six hooks. Every method takes the call's id, when the hook came (unix seconds) and the channel's facts."""
 
     def __init__(
-        self, settings: Settings, logbook: Logbook, reception: Reception, employees: Employees, numbers: Numbers
+        self,
+        settings: Settings,
+        logbook: Logbook,
+        reception: Reception,
+        employees: Employees,
+        numbers: Numbers,
+        router: Router,
     ) -> None:
         self._settings = settings
         self._logbook = logbook
         self._reception = reception
         self._employees = employees
         self._numbers = numbers
-        self._routes: OrderedDict[str, Route] = OrderedDict()
-        self._lock = Lock()
+        self._router = router
 
     # --- hooks that may wait for the portal ------------------------------------------------------
 
@@ -64,10 +68,9 @@ class Switchboard:
 
     def route(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """The administrator wants the responsible tried now: reuse what `inbound` learnt."""
-        with self._lock:
-            known = self._routes.get(call_id)
+        known = self._router.again(call_id)
         if known is not None:
-            self._logbook.record([_heard(call_id, Kind.ROUTE, at, self._from_client(facts))])
+            self._logbook.record([_heard(call_id, Kind.ROUTE, at, self._from_client(facts)), _routed(call_id, known)])
             return Reply(DEFERRED, route=known)
         return self._said(call_id, Kind.ROUTE, self._enter(call_id, at, Kind.ROUTE, self._from_client(facts), until))
 
@@ -110,7 +113,8 @@ class Switchboard:
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == "in"
-        heard = self._reception.ask(call, search=inbound, until=until)
+        deals = inbound and self._router.wants_deals(call.did)
+        heard = self._reception.ask(call, search=inbound, until=until, deals=deals)
         return self._reply(call, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
@@ -118,17 +122,15 @@ class Switchboard:
         if call.skipped:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
-            heard = self._reception.search(call, until=until)
-            return self._reply(call, Heard(heard.entities, call.portal_call_id))
-        return self._reply(call, Heard(call.entities, call.portal_call_id))
+            heard = self._reception.search(call, until=until, deals=self._router.wants_deals(call.did))
+            return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals))
+        if kind is Kind.OUTBOUND:
+            return _registered_or_deferred(call.portal_call_id)
+        return self._reply(call, Heard(call.entities, call.portal_call_id, call.deals))
 
     def _reply(self, call: Call, heard: Heard) -> Reply:
-        route = routing.decide(heard.entities, self._directory)
-        if heard.entities is not None:
-            with self._lock:
-                self._routes[call.call_id] = route
-                if len(self._routes) > _REMEMBERED:
-                    self._routes.popitem(last=False)
+        route = self._router.decide(call.call_id, call.client_number, call.did, heard)
+        self._logbook.record_soon([_routed(call.call_id, route)])
         reply = _registered_or_deferred(heard.portal_call_id)
         return Reply(reply.state, reply.portal_call_id, route, self._caller_name(call, heard, route))
 
@@ -186,6 +188,11 @@ class Switchboard:
 
 def _heard(call_id: str, kind: Kind, at: float, facts: dict[str, Any]) -> Event:
     return Event(call_id, kind, at, facts | stamp(at))
+
+
+def _routed(call_id: str, route: Route) -> Event:
+    told = {"extension": route.extension, "seconds": route.seconds if route.extension else 0, "why": list(route.steps)}
+    return Event(call_id, Kind.ROUTED, time.time(), told)
 
 
 def _registered_or_deferred(portal_call_id: str) -> Reply:

@@ -228,3 +228,25 @@ pbx_lists = sa.Table(
     mysql_charset="utf8mb4",
     mysql_engine="InnoDB",
 )
+
+# Rules of routing in the words that set them; the empty DID is all lines. See calls/policy.py.
+routing_rules = sa.Table(
+    "routing_rules",
+    metadata,
+    sa.Column("did", sa.String(64), primary_key=True),
+    sa.Column("rule", sa.String(40), primary_key=True),
+    sa.Column("words", _Text, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)
+
+# Clients on the VIP and the black list, by number (E.164) or entity (contact:7).
+routing_clients = sa.Table(
+    "routing_clients",
+    metadata,
+    sa.Column("list", sa.String(10), primary_key=True),
+    sa.Column("whom", sa.String(64), primary_key=True),
+    sa.Column("data", _Text, nullable=False),
+    mysql_charset="utf8mb4",
+    mysql_engine="InnoDB",
+)

@@ -102,6 +102,8 @@ class Call:
     told_in_part: bool = False  # another server, or this one before it was started again, may know more
     skipped: str = ""
     entities: list[dict[str, Any]] | None = None  # None: never asked
+    deals: list[dict[str, Any]] | None = None  # the client's open ones; None: not known
+    routed: dict[str, Any] | None = None  # what the dialplan was told last: {extension, seconds, why}
     created: set[tuple[str, int]] = field(default_factory=set)  # what its registration made in the CRM: (type, id)
     register_params: dict[str, Any] | None = None
     register_doubt: Doubt | None = None
@@ -474,7 +476,11 @@ def _skipped(call: Call, event: Event) -> None:
 
 def _client(call: Call, event: Event) -> None:
     if call.entities is None:  # what is found later may have come of the call itself
-        call.entities = event.data.get("entities", [])
+        call.entities, call.deals = event.data.get("entities", []), event.data.get("deals")
+
+
+def _routed(call: Call, event: Event) -> None:
+    call.routed = event.data
 
 
 def _registering(call: Call, event: Event) -> None:
@@ -615,6 +621,7 @@ def _note_error(call: Call, event: Event, error: str) -> None:
 _PORTAL = {
     Kind.SKIPPED: _skipped,
     Kind.CLIENT: _client,
+    Kind.ROUTED: _routed,
     Kind.REGISTERING: _registering,
     Kind.REGISTERED: _registered,
     Kind.REGISTER_FAILED: _register_failed,

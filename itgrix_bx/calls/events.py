@@ -25,7 +25,10 @@ class Kind(StrEnum):
     GONE = "gone"  # {source, ended_at}: no hook told the end, and no channel of the call is there any more
 
     SKIPPED = "skipped"  # {reason}
-    CLIENT = "client"  # {entities: [...]}: what the search found
+    CLIENT = (
+        "client"  # {entities: [...], deals: [...]}: what the search found; the open deals where they were asked for
+    )
+    ROUTED = "routed"  # {extension, seconds, why: [steps]}: what the dialplan was told; see calls/routing.py
     REGISTERING = "registering"  # {params}: written before the request leaves
     REGISTERED = "registered"  # {portal_call_id, entity_type, entity_id, ...}
     REGISTER_FAILED = "register_failed"  # {error, retry_at; intent, doubt, running}: see delivery/trouble.py

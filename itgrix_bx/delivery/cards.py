@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from bx24client import BatchResult, Bitrix24, Command, telephony
-from itgrix_bx.calls import routing
 from itgrix_bx.calls.call import OUT, Call
 from itgrix_bx.calls.directory import Directory
 
@@ -119,7 +118,7 @@ class Cards:
         """What must be told to bring the screens up to date; from here on it counts as told."""
         have = self._shown.get(call.call_id, frozenset(call.carded))
         directory = self._directory()
-        want = wanted(call, directory) if call.legs else have & _expected(call, directory)
+        want = wanted(call, directory) if call.legs else have & _expected(call, directory, have)
         self._shown[call.call_id] = want
         commands: dict[str, Command[Any]] = {}
         if have - want:
@@ -138,9 +137,11 @@ class Cards:
         self._portal.submit(parcel)
 
 
-def _expected(call: Call, directory: Directory) -> frozenset[int]:
-    """Whom the dialplan was told to ring first."""
-    user = directory.user_of(routing.decide(call.entities, directory).extension)
+def _expected(call: Call, directory: Directory, have: frozenset[int]) -> frozenset[int]:
+    """Whom the dialplan was told to ring first; until that is known, whoever has a card."""
+    if call.routed is None:
+        return have
+    user = directory.user_of(call.routed["extension"])
     return frozenset() if user is None else frozenset({user})
 
 

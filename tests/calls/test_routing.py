@@ -2,57 +2,338 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from itgrix_bx.calls.directory import Directory, Employee
-from itgrix_bx.calls.routing import decide
-from tests.calls.conftest import BORIS, GONE, contact, people
+from itgrix_bx.calls.policy import Entry, Policy, Rules, with_rules
+from itgrix_bx.calls.routing import Known, Route, Talk, decide
+from itgrix_bx.routing_words import say
+from tests.calls.conftest import ADMIN, ANNA, BORIS, GONE, VERA, contact, people
+
+NUMBER, DID = "+79161234567", "74950000001"
+THURSDAY = datetime(2026, 11, 26, 12, 0, tzinfo=UTC).timestamp()
+DAY = 86400.0
+
+
+@dataclass
+class Firm:
+    """Who stands for whom, and who is away: what the directory tells beside extensions."""
+
+    directory: Directory = field(default_factory=people)
+    heads: dict[int, int] = field(default_factory=dict)
+    deputies: dict[int, int] = field(default_factory=dict)
+    away: set[int] = field(default_factory=set)
+
+    @property
+    def employees(self) -> Mapping[int, Any]:
+        return self.directory.employees
+
+    @property
+    def mapped(self) -> Mapping[str, int]:
+        return self.directory.mapped
+
+    def user_of(self, extension: str) -> int | None:
+        return self.directory.user_of(extension)
+
+    def is_active(self, user_id: int) -> bool:
+        return self.directory.is_active(user_id)
+
+    def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
+        return self.directory.extension_of(user_id, said_by_portal)
+
+    def head_of(self, user_id: int) -> int | None:
+        return self.heads.get(user_id)
+
+    def deputy_of(self, user_id: int, at: float | None = None) -> int | None:
+        assert at is not None
+        return self.deputies.get(user_id)
+
+    def absent(self, user_id: int, at: float) -> bool:
+        assert at > 0
+        return user_id in self.away
+
+
+class Phones(dict[str, str]):
+    def state(self, extension: str) -> str:
+        return self.get(extension, "unknown")
+
+
+def set_rules(**words: str) -> Rules:
+    return Rules(with_rules(Policy(), words))
+
+
+def known(*entities: dict[str, Any], **more: Any) -> Known:
+    return Known(**({"number": NUMBER, "did": DID, "at": THURSDAY, "entities": list(entities)} | more))
+
+
+def codes(route: Route) -> list[str]:
+    return [str(step["code"]) for step in route.steps]
+
+
+# --- without any rule: the contract ----------------------------------------------------------------
 
 
 def test_the_responsible_of_a_known_client_is_rung() -> None:
-    route = decide([contact()], people())
+    route = decide(known(contact()), people())
     assert (route.extension, route.client_name, route.seconds) == ("101", "Иван Клиентов", 15)
 
 
 @pytest.mark.parametrize("workday", ["CLOSED", "PAUSED", "EXPIRED"])
 def test_who_is_off_duty_is_not_tried_but_the_client_is_named(workday: str) -> None:
-    route = decide([contact(workday=workday), contact(BORIS, "102")], people())
+    route = decide(known(contact(workday=workday), contact(BORIS, "102")), people())
     assert (route.extension, route.client_name) == ("", "Иван Клиентов")
-    assert workday.lower() in route.why
+    assert codes(route) == ["client", "try", "workday", "normal"]
+    assert route.steps[2]["workday"] == workday
 
 
 @pytest.mark.parametrize("workday", ["OPENED", "UNAVAILABLE", "NOT_INSTALLED", ""])
 def test_a_portal_without_time_tracking_says_nothing_against_ringing(workday: str) -> None:
-    assert decide([contact(workday=workday)], people()).extension == "101"
+    assert decide(known(contact(workday=workday)), people()).extension == "101"
 
 
 def test_a_dismissed_responsible_is_passed_over_for_the_next_entity() -> None:
-    route = decide([contact(GONE, "104"), contact(BORIS, "102", name="ООО Ромашка")], people())
+    route = decide(
+        known(contact(GONE, "104"), contact(BORIS, "102", name="ООО Ромашка", type="COMPANY", id=3)), people()
+    )
     assert (route.extension, route.client_name) == ("102", "ООО Ромашка")
+    assert say(route.steps) == (
+        "contact 7 → responsible, ext. 104 → dismissed → company 3 → responsible, ext. 102 "
+        "→ ring 15 s, then the normal route"
+    )
 
 
 def test_a_responsible_without_an_extension_is_passed_over() -> None:
-    assert decide([contact(1, ""), contact(BORIS, "102")], people()).extension == "102"
+    assert decide(known(contact(1, ""), contact(BORIS, "102")), people()).extension == "102"
 
 
 def test_without_any_usable_responsible_the_first_entity_names_the_call() -> None:
-    route = decide([contact(GONE, "104", name="First"), contact(None, name="Second")], people())
+    route = decide(known(contact(GONE, "104", name="First"), contact(None, name="Second")), people())
     assert (route.extension, route.client_name) == ("", "First")
 
 
 def test_a_responsible_the_portals_list_does_not_have_is_not_tried() -> None:
-    assert decide([contact(77, "777")], people()).extension == ""
+    route = decide(known(contact(77, "777")), people())
+    assert route.extension == ""
+    assert "unknown" in codes(route)
 
 
 def test_before_the_first_list_of_users_the_portals_word_is_taken() -> None:
-    assert decide([contact(77, "777")], Directory()).extension == "777"
+    assert decide(known(contact(77, "777")), Directory()).extension == "777"
 
 
 def test_the_administrators_map_beats_the_portals_inner_number() -> None:
     directory = Directory.of([Employee(BORIS, "Борис", True, "102")], {"2020": BORIS}, synced=True)
-    assert decide([contact(BORIS, "102")], directory).extension == "2020"
+    assert decide(known(contact(BORIS, "102")), directory).extension == "2020"
 
 
 def test_nothing_found_and_nothing_heard_are_told_apart() -> None:
-    assert decide([], people()).why != decide(None, people()).why
-    assert decide([], people()).extension == decide(None, people()).extension == ""
+    nothing, silence = decide(known(), people()), decide(known(entities=None), people())
+    assert (codes(nothing), codes(silence)) == (["stranger", "normal"], ["not_heard", "normal"])
+    assert nothing.extension == silence.extension == ""
+
+
+def test_phones_and_absences_say_nothing_as_long_as_no_rule_asks() -> None:
+    firm = Firm(away={ANNA}, deputies={ANNA: BORIS})
+    assert decide(known(contact()), firm, devices=Phones({"101": "busy"})).extension == "101"
+
+
+# --- whether to try anybody --------------------------------------------------------------------------
+
+
+def test_a_line_may_have_routing_off_and_others_not() -> None:
+    rules = Rules(by_did={DID: Policy(on=False)})
+    assert codes(decide(known(contact()), people(), rules)) == ["off", "normal"]
+    assert decide(known(contact(), did="7495"), people(), rules).extension == "101"
+
+
+def test_the_seconds_are_the_lines() -> None:
+    assert decide(known(contact()), people(), set_rules(seconds="25")).seconds == 25
+
+
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [("2026-11-26 17:59", True), ("2026-11-26 18:00", False), ("2026-11-28 12:00", False), ("2026-11-26 08:59", False)],
+)
+def test_outside_the_lines_hours_nobody_is_rung_by_the_lines_own_clock(at: str, is_open: bool) -> None:
+    rules = set_rules(hours="mon-fri 09:00-18:00", timezone="Asia/Yekaterinburg")
+    moment = datetime.fromisoformat(f"{at}+05:00").timestamp()
+    route = decide(known(contact(), at=moment), people(), rules)
+    assert route.extension == ("101" if is_open else "")
+    assert ("closed" in codes(route)) is not is_open
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "is_open"),
+    [
+        ("fri 22:00-06:00", "2026-11-28 05:59", True),  # the night that began on Friday
+        ("fri 22:00-06:00", "2026-11-27 05:59", False),
+        ("sat-mon 00:00-24:00", "2026-11-29 23:59", True),
+        ("mon wed 09:00-12:00 13:00-18:00", "2026-11-25 12:30", False),
+        ("mon wed 09:00-12:00 13:00-18:00", "2026-11-25 13:00", True),
+    ],
+)
+def test_hours_go_past_midnight_and_over_the_end_of_the_week(hours: str, at: str, is_open: bool) -> None:
+    moment = datetime.fromisoformat(f"{at}+00:00").timestamp()
+    rules = set_rules(hours=hours, timezone="UTC")
+    assert bool(decide(known(contact(), at=moment), people(), rules).extension) is is_open
+
+
+@pytest.mark.parametrize(
+    ("holidays", "day", "is_holiday"),
+    [
+        ("2026-11-26", "2026-11-26", True),
+        ("2026-11-24..2026-11-25", "2026-11-26", False),
+        ("05-09 02-29", "2031-05-09", True),
+        ("12-30..01-08", "2027-01-08", True),
+        ("12-30..01-08", "2027-01-09", False),
+        ("none", "2027-01-01", False),
+    ],
+)
+def test_a_holiday_is_a_holiday(holidays: str, day: str, is_holiday: bool) -> None:
+    rules = set_rules(holidays=holidays, timezone="UTC")
+    route = decide(known(contact(), at=datetime.fromisoformat(f"{day}T12:00+00:00").timestamp()), people(), rules)
+    assert ("holiday" in codes(route)) is is_holiday
+
+
+@pytest.mark.parametrize("whom", [NUMBER, "contact:7"])
+def test_the_black_list_never_reaches_the_manager(whom: str) -> None:
+    route = decide(known(contact()), people(), Rules(black={whom: Entry(whom)}))
+    assert codes(route) == ["black", "normal"]
+
+
+def test_a_vip_is_led_by_an_order_of_their_own_then_by_the_lines() -> None:
+    rules = Rules(vip={"contact:7": Entry("contact:7", ("ext:103",))})
+    assert decide(known(contact()), people(), rules).extension == "103"
+    firm = Firm()
+    route = decide(
+        known(contact()), firm, dataclasses.replace(rules, default=Policy(device=("busy",))), Phones({"103": "busy"})
+    )
+    assert (route.extension, codes(route)[:2]) == ("101", ["vip", "client"])
+
+
+def test_a_vip_may_ring_although_it_is_late_a_holiday_and_the_workday_over() -> None:
+    told = {"hours": "mon-fri 09:00-10:00", "holidays": "11-26", "absence": "on", "timezone": "UTC"}
+    rules = Rules(with_rules(Policy(), told), vip={NUMBER: Entry(NUMBER, off_duty=True)})
+    firm = Firm(away={ANNA})
+    assert decide(known(contact(workday="CLOSED")), firm, rules).extension == "101"
+    assert decide(known(contact(workday="CLOSED")), firm, dataclasses.replace(rules, vip={})).extension == ""
+
+
+def test_a_vip_nobody_knows_is_led_by_their_number_even_when_the_portal_is_silent() -> None:
+    rules = Rules(vip={NUMBER: Entry(NUMBER, ("ext:102",))})
+    assert decide(known(entities=None), people(), rules).extension == "102"
+
+
+# --- who can take the call ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["busy", "dnd", "ringing", "unreachable"])
+def test_a_phone_that_cannot_take_the_call_is_not_rung(state: str) -> None:
+    route = decide(known(contact()), people(), set_rules(device="free"), Phones({"101": state}))
+    assert (route.extension, codes(route)[-2]) == ("", "device")
+    other = decide(known(contact()), people(), set_rules(device="unreachable"), Phones({"101": state}))
+    assert bool(other.extension) is (state != "unreachable")
+
+
+@pytest.mark.parametrize("state", ["free", "unknown"])
+def test_a_phone_of_which_nothing_is_known_counts_as_free(state: str) -> None:
+    route = decide(known(contact()), people(), set_rules(device="free"), Phones({"101": state}))
+    assert (route.extension, codes(route)[-2:]) == ("101", ["device", "ring"])
+
+
+def test_the_words_of_the_issue() -> None:
+    firm = Firm(deputies={ANNA: VERA})
+    rules = set_rules(order="responsible deputy head", device="free")
+    route = decide(known(contact(workday="CLOSED")), firm, rules, Phones({"103": "free"}))
+    assert say(route.steps) == (
+        "contact 7 → responsible, ext. 101 → workday ended → deputy, ext. 103 → free → ring 15 s, then the normal route"
+    )
+    assert say(route.steps, "ru") == (
+        "контакт 7 → ответственный, вн. 101 → рабочий день закончен → заместитель, вн. 103 → свободен "
+        "→ звонить 15 с, затем обычный маршрут"
+    )
+
+
+def test_an_absent_managers_deputy_then_the_deputys_then_the_head() -> None:
+    firm = Firm(away={ANNA, BORIS}, deputies={ANNA: BORIS, BORIS: VERA}, heads={ANNA: ADMIN})
+    rules = set_rules(order="responsible deputy head", absence="on")
+    assert decide(known(contact()), firm, rules).extension == "103"
+    firm.away.add(VERA)
+    route = decide(known(contact()), firm, rules)
+    assert (route.extension, codes(route)[-2:]) == ("", ["no_extension", "normal"])  # the admin has none
+
+
+def test_deputies_who_stand_in_for_each_other_are_each_tried_once() -> None:
+    firm = Firm(away={ANNA, BORIS}, deputies={ANNA: BORIS, BORIS: ANNA}, heads={ANNA: ANNA})
+    route = decide(known(contact()), firm, set_rules(order="responsible deputy head", absence="on"))
+    assert codes(route) == ["client", "try", "absent", "try", "absent", "circle", "circle", "normal"]
+
+
+def test_the_head_of_a_dismissed_responsible_is_found() -> None:
+    route = decide(known(contact(GONE, "104")), Firm(heads={GONE: VERA}), set_rules(order="responsible head"))
+    assert route.extension == "103"
+
+
+def test_the_last_talker_goes_first_where_the_order_says_so_and_only_for_so_many_days() -> None:
+    rules = set_rules(order="talker responsible", talker_days="7")
+    lately, long_ago = Talk(VERA, THURSDAY - 6 * DAY), Talk(VERA, THURSDAY - 8 * DAY)
+    assert decide(known(contact(), talk=lately), people(), rules).extension == "103"
+    assert decide(known(contact(), talk=long_ago), people(), rules).extension == "101"
+    assert decide(known(entities=None, talk=lately), people(), rules).extension == "103"
+
+
+def test_the_open_deals_responsible_goes_before_the_contacts() -> None:
+    rules = set_rules(order="deal responsible")
+    assert decide(known(contact(), deals=[{"id": 55, "user_id": VERA}]), people(), rules).extension == "103"
+    assert codes(decide(known(contact(), deals=[]), people(), rules))[:2] == ["client", "nobody"]
+    route = decide(known(contact(), deals=None), people(), rules)
+    assert (route.extension, route.steps[1]["unheard"]) == ("101", True)
+
+
+def test_of_several_clients_with_one_number_all_may_be_tried_in_the_order_preferred() -> None:
+    company = contact(BORIS, "102", type="COMPANY", id=3, name="ООО")
+    told = (contact(workday="CLOSED"), company)
+    assert decide(known(*told), people()).extension == ""
+    assert decide(known(*told), people(), set_rules(clients="all")).extension == "102"
+    route = decide(known(*told), people(), set_rules(prefer="company"))
+    assert (route.extension, route.client_name) == ("102", "ООО")
+
+
+def test_the_fallback_chain_goes_on_to_the_lines_user_and_to_named_ones() -> None:
+    rules = set_rules(order="responsible deputy line user:12 ext:600")
+    closed = contact(workday="CLOSED")
+    assert decide(known(closed, line_user=VERA), people(), rules).extension == "103"
+    assert decide(known(closed), people(), rules).extension == "102"
+    busy = dataclasses.replace(rules, default=dataclasses.replace(rules.default, device=("busy",)))
+    assert decide(known(closed), people(), busy, Phones({"102": "busy"})).extension == "600"  # a group
+
+
+def test_what_the_portal_said_of_a_deputys_workday_counts_too() -> None:
+    rules = set_rules(order="responsible deputy")
+    route = decide(known(contact(workday="CLOSED"), workday={BORIS: "CLOSED"}.get), Firm(deputies={ANNA: BORIS}), rules)
+    assert route.extension == ""
+
+
+# --- bad data ----------------------------------------------------------------------------------------
+
+
+def test_of_two_users_with_one_extension_the_responsible_is_rung_on_it() -> None:
+    directory = Directory.of([Employee(11, "A", True, "101"), Employee(12, "B", True, "101")], {}, synced=True)
+    assert decide(known(contact(12, "101")), directory).extension == "101"
+
+
+def test_an_extension_a_dismissed_user_had_is_not_rung_by_its_name() -> None:
+    route = decide(known(contact(workday="CLOSED")), people(), set_rules(order="responsible ext:104"))
+    assert (route.extension, codes(route)[-2:]) == ("", ["dismissed", "normal"])
+
+
+def test_who_was_looked_at_is_not_looked_at_again() -> None:
+    rules = set_rules(order="deal responsible", device="free")
+    route = decide(known(contact(), deals=[{"id": 1, "user_id": ANNA}]), people(), rules, Phones({"101": "busy"}))
+    assert codes(route) == ["client", "try", "device", "try", "again", "normal"]

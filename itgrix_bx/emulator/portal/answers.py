@@ -34,9 +34,10 @@ class RestError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list method. `total` None: the method does not say; `next` None: the last page."""
+    """One page of a list method: its rows, or the map they stand in. `total` None: the method does not say;
+    `next` None: the last page."""
 
-    rows: list[Any]
+    rows: Any
     total: int | None = None
     next: int | None = None
 

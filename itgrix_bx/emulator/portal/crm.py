@@ -119,6 +119,10 @@ def _create_client(store: Store, call: Call, source: str) -> None:
         number = store.next_id(kind)
         title = f"{call.phone_number} - Входящий звонок" if call.type != _OUTGOING else f"{call.phone_number} - Звонок"
         client = Client(kind, number, title, [call.phone_number], call.user_id, True, call.call_id, source)
+        if kind == "DEAL":
+            owner = (call.entity_type, call.entity_id) if call.entity_type else call.created[0]
+            client.contact = owner[1] if owner[0] == "CONTACT" else None
+            client.company = owner[1] if owner[0] == "COMPANY" else None
         store.put_client(client)
         call.created.append((kind, number))
     if not call.entity_type:

@@ -17,6 +17,7 @@ from itgrix_bx.emulator.portal import (
     batch,
     crm,
     finishing,
+    items,
     lines,
     multipart,
     php,
@@ -265,7 +266,7 @@ class Portal:
 
 
 def _all_methods() -> dict[str, Method]:
-    modules = (telephony, finishing, records, lines, statistics, structure, users, crm, about)
+    modules = (telephony, finishing, records, lines, statistics, structure, users, crm, items, about)
     methods = {method.name.lower(): method for module in modules for method in module.METHODS}
     batch_itself = Method("batch", _not_run)
     method_get = Method("method.get", partial(about.is_existing, methods | {"batch": batch_itself}))

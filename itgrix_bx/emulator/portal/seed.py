@@ -32,6 +32,7 @@ DEFAULT: Seed = {
 }
 WORKDAYS = ("OPENED", "CLOSED", "PAUSED", "EXPIRED", "UNAVAILABLE", "NOT_INSTALLED")
 _KINDS: dict[str, EntityType] = {"contacts": "CONTACT", "leads": "LEAD", "companies": "COMPANY", "deals": "DEAL"}
+_OWNERS = ("contact", "company")  # of a deal
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -127,7 +128,9 @@ def _client(kind: EntityType, row: Mapping[str, Any]) -> Client:
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise ValueError("phones must be a list of texts")
     responsible = _number(row, "responsible", 1)
-    return Client(kind, _number(row, "id"), _text(row, "name"), numbers, responsible, _flag(row, "active"))
+    client = Client(kind, _number(row, "id"), _text(row, "name"), numbers, responsible, _flag(row, "active"))
+    client.contact, client.company = (_number(row, of) if row.get(of) is not None else None for of in _OWNERS)
+    return client
 
 
 def _number(row: Mapping[str, Any], name: str, default: int | None = None) -> int:

@@ -45,7 +45,8 @@ class User:
 
 @dataclass
 class Client:
-    """A contact, lead, company or deal. `responsible` is a user id; an inactive lead is a closed one."""
+    """A contact, lead, company or deal. `responsible` is a user id; an inactive lead or deal is a closed one; `contact`
+    and `company`: whose deal it is."""
 
     type: EntityType
     id: int
@@ -55,6 +56,8 @@ class Client:
     active: bool = True
     created_by_call: str | None = None
     source: str = ""
+    contact: int | None = None
+    company: int | None = None
 
 
 @dataclass
