@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -157,7 +157,7 @@ class Reception:
             # Of nobody found the reference leaves an empty list, which as one element of a list names user 0: no one.
             commands["show"] = telephony.show(Ref("register", "CALL_ID"), [Ref("search", "0", "ASSIGNED_BY_ID")])
         if deals and self._may_ask_deals(_SEARCH, _REGISTER):
-            commands["deals"] = _open_deals()
+            commands["deals"] = deals_of_found()
         return self._parcel(
             call, commands, until, lane, lambda future: self._chained(call, answer, until, future, card), chain=True
         )
@@ -176,7 +176,7 @@ class Reception:
         # A request shared with other callers cannot refer to what this one finds.
         alone = deals and self._portal.plenty and self._may_ask_deals(_SEARCH)
         if alone:
-            commands["deals"] = _open_deals()
+            commands["deals"] = deals_of_found()
         return self._parcel(
             call,
             commands,
@@ -300,13 +300,7 @@ class Reception:
         except BitrixError as error:
             self._without_deals(call, error)
             return None
-        clients = {(entity["type"], entity["id"]) for entity in entities}
-        theirs = [deal for deal in found if clients & {("CONTACT", deal.contact_id), ("COMPANY", deal.company_id)}]
-        deals = [
-            {"id": deal.id, "title": deal.title, "user_id": deal.responsible}
-            for deal in theirs
-            if deal.responsible and ("DEAL", deal.id) not in created
-        ]
+        deals = deals_as_data(found, entities, created)
         self.clients.learn_deals(call.client_number, deals)
         return deals
 
@@ -326,9 +320,20 @@ class Reception:
         return sum(typical(method) or 0.0 for method in methods) < _COMFORT * self._inbound().deadline
 
 
-def _open_deals() -> Command[list[Deal]]:
+def deals_of_found() -> Command[list[Deal]]:
     """Of the entity found first. It stands last in a chain: when it fails, everything else is done."""
     return open_deals(Ref("search", "0", "CRM_ENTITY_ID"))
+
+
+def deals_as_data(found: Iterable[Deal], entities: Entities, created: Collection[tuple[str, int]] = ()) -> Deals:
+    """The deals of these clients as event data, without those of others, of nobody, and what a registration made."""
+    clients = {(entity["type"], entity["id"]) for entity in entities}
+    return [
+        {"id": deal.id, "title": deal.title, "user_id": deal.responsible}
+        for deal in found
+        if clients & {("CONTACT", deal.contact_id), ("COMPANY", deal.company_id)}
+        if deal.responsible and ("DEAL", deal.id) not in created
+    ]
 
 
 def as_data(entity: CrmEntity) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from bx24client import Bitrix24, Budget
 from fastagi_server import FastAGIServer
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event
-from itgrix_bx.calls.routing import NoDevices
 from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.fetching import Fetching
@@ -126,7 +125,7 @@ class Service:
             settings.calls.finisher,
             lambda: self.rules.rules.talker_days,
         )
-        router = Router(lambda: self.employees.directory, self.reception.clients, self.rules, self.talks, NoDevices())
+        router = Router(lambda: self.employees.directory, self.reception.clients, self.rules, self.talks, self.devices)
         switchboard = Switchboard(settings, self.logbook, self.reception, self.employees, self.numbers, router)
         self.agi = FastAGIServer(
             split_address(settings.fastagi.listen),

@@ -19,6 +19,7 @@ _COMMANDS = {
     "users": "Whose extension is whose.",
     "lines": "Which DID is which line of the portal.",
     "numbers": "What telephone numbers mean, and which are for the CRM.",
+    "routing": "Who is rung first for a known client.",
     "dialplan": "The dialplan hooks.",
     "db": "The database schema.",
     "emulator": "Doubles of Bitrix24 and Asterisk, to try things out.",

@@ -1,0 +1,276 @@
+"""`itgrix-bx routing show|set|test|vip|black`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from itgrix_bx.calls import policy
+from itgrix_bx.calls.numbers import e164
+from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
+from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
+from itgrix_bx.config import ConfigError
+from itgrix_bx.routing_words import LANGUAGES, say
+from itgrix_bx.times import iso
+from sql.routing import Routing
+
+_DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line, by the number that was dialled.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON for machines.")
+_RULES = "\n".join(f"{name:12} {rule.form}" for name, rule in RULES.items())
+
+
+@click.group()
+def routing() -> None:
+    """Who is rung first for a known client, and why."""
+
+
+@routing.command()
+@_DID
+@_JSON
+@click.pass_obj
+def show(context: Context, did: str, as_json: bool) -> None:
+    """The rules in force: of all lines, or with --did of one; and who is on the lists."""
+    with context.database() as database:
+        stored = Routing(database)
+        told, rules = stored.told(), stored.rules()
+    found = _shown(did, told, rules)
+    echo_json(found) if as_json else _print_rules(found)
+
+
+@routing.command(
+    "set",
+    epilog=f"""\b
+Rules and what they take:
+{_RULES}
+
+\b
+order is the chain of people who are tried: the first who can take the call is rung.
+  talker       who talked to this number last, within talker_days
+  deal         the responsible of the client's open deal
+  responsible  the responsible of the client
+  deputy, head of the one before; of an absent one theirs, and so on
+  line         the line's default user
+""",
+)
+@click.argument("rule")
+@click.argument("words", nargs=-1, metavar="VALUE...")
+@_DID
+@click.option("--reset", is_flag=True, help="Take the rule back: all lines' rule is in force, or the usual one.")
+@click.pass_obj
+def set_rule(context: Context, rule: str, words: tuple[str, ...], did: str, reset: bool) -> None:
+    """Set RULE for all lines, or with --did for one. It works on the next call.
+
+    Example: itgrix-bx routing set order talker responsible deputy head
+    """
+    if bool(words) == reset:
+        raise click.UsageError("give the VALUE, or --reset")
+    if len(did) > 64:
+        raise Problem("a DID has at most 64 characters")
+    value = _understood(rule, words)
+    with context.database() as database:
+        Routing(database).set(did, rule, value)
+    line = f"line {did}" if did else "all lines"
+    click.echo(f"{rule} of {line}: taken back." if reset else f"{rule} of {line}: {value}.")
+
+
+def _understood(rule: str, words: tuple[str, ...]) -> str | None:
+    """The rule's value as it is kept; None without words."""
+    if rule not in RULES:
+        raise Problem(f"there is no rule {rule!r}; there are {', '.join(RULES)}")
+    try:
+        return policy.text(rule, policy.parse(rule, words)) if words else None
+    except WrongRuleError as error:
+        raise Problem(str(error)) from None
+
+
+@routing.command("test")
+@click.argument("number")
+@_DID
+@click.option("--at", metavar="TIME", help="As if it were then, by the line's clock: '2026-11-26 19:00'.")
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the answer.")
+@_JSON
+@click.pass_obj
+def test_number(context: Context, number: str, did: str, at: str | None, lang: str, as_json: bool) -> None:
+    """Say where a call from NUMBER would go, and why.
+
+    The portal is asked for the client as in a real call; nothing is registered and nobody rung.
+    """
+    from itgrix_bx.rehearsal import rehearse
+    from itgrix_bx.service import portal_client
+
+    settings = context.settings()
+    caller = e164(number, settings.numbers.country)
+    if not caller:
+        raise Problem(f"{number!r} is no telephone number")
+    with context.database() as database:
+        moment = None if at is None else _moment(at, Routing(database).rules().policy(did))
+        try:
+            with portal_client(settings) as portal:
+                made = rehearse(settings, database, portal, caller, did, moment)
+        except ConfigError as error:
+            raise Problem(str(error)) from None
+    why = say(made.route.steps, lang)
+    if as_json:
+        route = made.route
+        echo_json({
+            "number": caller, "did": did or None, "at": iso(moment), "extension": route.extension or None,
+            "seconds": route.seconds if route.extension else None, "client_name": route.client_name or None,
+            "why": why, "steps": route.steps, "notes": made.notes,
+        })  # fmt: skip
+        return
+    click.echo(printable(why))
+    for note in made.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+
+
+def _moment(text: str, rules: Policy) -> float:
+    """Unix seconds; a time without its own zone is the line's."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(f"{text!r} is no time; write it as '2026-11-26 19:00'") from None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=rules.local(0.0).tzinfo) if rules.timezone else when.astimezone()
+    return when.timestamp()
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+@routing.group()
+def vip() -> None:
+    """Clients with an order of their own, or who ring off duty too."""
+
+
+@vip.command("add")
+@click.argument("whom")
+@click.argument("order", nargs=-1, metavar="[WHO]...")
+@click.option("--off-duty", is_flag=True, help="Ring although workday, hours or absence say otherwise.")
+@click.option("--note", default="", help="Why, for people.")
+@click.pass_obj
+def add_vip(context: Context, whom: str, order: tuple[str, ...], off_duty: bool, note: str) -> None:
+    """Put WHOM (a number, contact:7, company:3, lead:9) on the list.
+
+    WHO is tried before the line's own order: ext:104, user:12, or a word of `routing set order`.
+    """
+    if not order and not off_duty:
+        raise click.UsageError("say what is different: WHO is tried first, or --off-duty")
+    try:
+        own = policy.parse("order", order) if order else ()
+    except WrongRuleError as error:
+        raise Problem(str(error)) from None
+    _put(context, VIP, Entry(_key(context, whom), own, off_duty, note[:255]))
+
+
+@routing.group()
+def black() -> None:
+    """Clients who are never led to their manager."""
+
+
+@black.command("add")
+@click.argument("whom")
+@click.option("--note", default="", help="Why, for people.")
+@click.pass_obj
+def add_black(context: Context, whom: str, note: str) -> None:
+    """Put WHOM (a number, contact:7, company:3, lead:9) on the list: the normal route, whatever the rules say."""
+    _put(context, BLACK, Entry(_key(context, whom), note=note[:255]))
+
+
+def _listing(group: click.Group, name: str) -> None:
+    @group.command("list")
+    @_JSON
+    @click.pass_obj
+    def list_entries(context: Context, as_json: bool) -> None:
+        """Who is on the list."""
+        with context.database() as database:
+            rows = _entries(Routing(database).rules(), name)
+        if as_json:
+            echo_json(rows)
+            return
+        for row in rows:
+            click.echo(printable(_line(row)))
+        if not rows:
+            click.echo("Nobody is on the list.")
+
+    @group.command("remove")
+    @click.argument("whom")
+    @click.pass_obj
+    def remove(context: Context, whom: str) -> None:
+        """Take WHOM off the list."""
+        key = _key(context, whom)
+        with context.database() as database:
+            if not Routing(database).remove(name, key):
+                raise Problem(f"{key} is not on the list; `itgrix-bx routing {name} list` shows who is")
+        click.echo(f"{key} is off the list.")
+
+
+_listing(vip, VIP)
+_listing(black, BLACK)
+
+
+def _key(context: Context, whom: str) -> str:
+    country = context.settings().numbers.country
+    try:
+        return policy.whom(whom, lambda number: e164(number, country))
+    except WrongRuleError as error:
+        raise Problem(str(error)) from None
+
+
+def _put(context: Context, name: str, entry: Entry) -> None:
+    with context.database() as database:
+        Routing(database).put(name, entry)
+    click.echo(printable(_line(_row(entry))))
+
+
+def _entries(rules: Rules, name: str) -> list[dict[str, Any]]:
+    entries = rules.vip if name == VIP else rules.black
+    return [_row(entry) for _, entry in sorted(entries.items())]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {"whom": entry.whom, "order": list(entry.order), "off_duty": entry.off_duty, "note": entry.note or None}
+
+
+def _line(row: dict[str, Any]) -> str:
+    parts = [row["whom"], " ".join(row["order"]), "off duty too" if row["off_duty"] else "", row["note"] or ""]
+    return "  ".join(part for part in parts if part)
+
+
+# --- showing -------------------------------------------------------------------------------------
+
+
+def _shown(did: str, told: dict[str, dict[str, str]], rules: Rules) -> dict[str, Any]:
+    in_force = rules.policy(did)
+    places = [(did, "line")] * bool(did) + [(ALL_LINES, "all lines")]
+
+    def place(name: str) -> str:
+        return next((where for of, where in places if name in told.get(of, {})), "usual")
+
+    return {
+        "did": did or None,
+        "rules": {name: {"value": policy.text(name, getattr(in_force, name)), "set": place(name)} for name in RULES},
+        "lines": {line: words for line, words in told.items() if line != ALL_LINES and did in (ALL_LINES, line)},
+        "vip": _entries(rules, VIP),
+        "black": _entries(rules, BLACK),
+    }
+
+
+def _print_rules(found: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("rule", "value", "set for"):
+        table.add_column(title, overflow="fold")
+    for name, rule in found["rules"].items():
+        place = {"usual": "—", "line": f"line {found['did']}"}.get(rule["set"], rule["set"])
+        table.add_row(name, safe(rule["value"]), safe(place))
+    console.print(table)
+    if found["did"] is None:
+        for line, words in sorted(found["lines"].items()):
+            console.print(f"[bold]line {safe(line)}[/bold]  " + "; ".join(f"{k} {safe(v)}" for k, v in words.items()))
+    for name in (VIP, BLACK):
+        for row in found[name]:
+            console.print(f"[bold]{name}[/bold]  {safe(_line(row))}")

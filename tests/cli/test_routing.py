@@ -1,0 +1,191 @@
+"""`routing show|set|test|vip|black` as the head of sales uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from itgrix_bx.calls.directory import Employee
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.cli import main
+from itgrix_bx.delivery.schedule import due
+from itgrix_bx.emulator.portal import PortalEmulator
+from sql import Database, Journal, Staff, upgrade
+
+CLIENT, DID = "+79161234567", "74950000001"
+
+
+class Machine:
+    def __init__(self, tmp_path: Path, webhook: str) -> None:
+        self.config = tmp_path / "config.toml"
+        self.config.write_text(
+            f'[portal]\nwebhook = "{webhook}"\n[database]\nurl = "sqlite:///{tmp_path}/journal.db"\n'
+            f'[journal]\ndirectory = "{tmp_path}"\n'
+        )
+        self.database = Database(f"sqlite:///{tmp_path}/journal.db")
+        upgrade(self.database)
+        people = [
+            Employee(11, "Анна", True, "101"),
+            Employee(12, "Борис", True, "102"),
+            Employee(13, "Вера", True, "103"),
+        ]
+        Staff(self.database).replace_users(people)
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(self.config), "routing", *args])
+
+    def json(self, *args: str) -> Any:
+        result = self.run(*args, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def says(self, *args: str) -> str:
+        result = self.run(*args)
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+
+@pytest.fixture
+def portal() -> Iterator[PortalEmulator]:
+    with PortalEmulator(rate=0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def machine(tmp_path: Path, portal: PortalEmulator) -> Iterator[Machine]:
+    made = Machine(tmp_path, portal.webhook_url)
+    yield made
+    made.database.close()
+
+
+def test_without_rules_the_usual_ones_are_shown(machine: Machine) -> None:
+    found = machine.json("show")
+    assert found["rules"]["seconds"] == {"value": "15", "set": "usual"}
+    assert found["rules"]["order"]["value"] == "responsible"
+    assert "seconds" in machine.says("show")
+
+
+def test_a_lines_rule_beats_that_of_all_lines_and_can_be_taken_back(machine: Machine) -> None:
+    machine.says("set", "seconds", "20")
+    machine.says("set", "seconds", "30", "--did", DID)
+    assert machine.json("show")["rules"]["seconds"] == {"value": "20", "set": "all lines"}
+    assert machine.json("show", "--did", DID)["rules"]["seconds"] == {"value": "30", "set": "line"}
+    assert machine.json("show")["lines"] == {DID: {"seconds": "30"}}
+    machine.says("set", "seconds", "--reset", "--did", DID)
+    assert machine.json("show", "--did", DID)["rules"]["seconds"] == {"value": "20", "set": "all lines"}
+
+
+def test_hours_are_given_as_words_or_as_one_text(machine: Machine) -> None:
+    machine.says("set", "hours", "mon-fri", "09:00-18:00", "sat", "10:00-14:00")
+    expected = "mon-fri 09:00-18:00, sat 10:00-14:00"
+    assert machine.json("show")["rules"]["hours"]["value"] == expected
+    machine.says("set", "hours", expected, "--did", DID)
+    assert machine.json("show", "--did", DID)["rules"]["hours"]["value"] == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seconds", "0"), ("seconds", "soon"), ("seconds", "1000"), ("order", "boss"), ("order", "deal", "deal"),
+        ("order", "user:0"), ("hours", "mon-fri"), ("hours", "09:00-18:00"), ("hours", "mon 25:00-26:00"),
+        ("hours", "mon 09:60-18:00"), ("hours", "someday 09:00-18:00"), ("timezone", "Mars/Olympus"),
+        ("timezone", "../../etc/passwd"), ("holidays", "2027-02-30"), ("holidays", "2027-01-08..2027-01-01"),
+        ("holidays", "tomorrow"), ("device", "asleep"), ("workday", "maybe"), ("talker_days", "-1"),
+        ("prefer", "contact", "contact"), ("clients", "none"), ("colour", "red"),
+    ],
+)  # fmt: skip
+def test_a_wrong_rule_is_refused_with_one_sentence_that_names_it(machine: Machine, words: tuple[str, ...]) -> None:
+    result = machine.run("set", words[0], "--", *words[1:])
+    assert result.exit_code == 1
+    assert words[0] in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert all(rule["set"] == "usual" for rule in machine.json("show")["rules"].values())
+
+
+def test_set_wants_a_value_or_reset(machine: Machine) -> None:
+    assert machine.run("set", "seconds").exit_code == 2
+    assert machine.run("set", "seconds", "5", "--reset").exit_code == 2
+    assert machine.run("set", "colour", "--reset").exit_code == 1
+
+
+def test_a_test_says_where_a_call_would_go_in_both_languages_and_registers_nothing(
+    machine: Machine, portal: PortalEmulator
+) -> None:
+    assert machine.says("test", "8 916 123-45-67") == (
+        "contact 7 → responsible, ext. 101 → ring 15 s, then the normal route"
+    )
+    assert machine.says("test", CLIENT, "--lang", "ru") == (
+        "контакт 7 → ответственный, вн. 101 → звонить 15 с, затем обычный маршрут"
+    )
+    found = machine.json("test", CLIENT, "--did", DID)
+    assert (found["extension"], found["seconds"], found["client_name"]) == ("101", 15, "Иван Клиентов")
+    assert [step["code"] for step in found["steps"]] == ["client", "try", "ring"]
+    assert portal.dump()["calls"] == []
+
+
+def test_a_test_at_a_time_goes_by_the_lines_clock(machine: Machine) -> None:
+    machine.says("set", "hours", "mon-fri 09:00-18:00")
+    machine.says("set", "timezone", "Asia/Vladivostok")
+    assert machine.json("test", CLIENT, "--at", "2026-11-26 17:30")["extension"] == "101"
+    late = machine.json("test", CLIENT, "--at", "2026-11-26 19:00")
+    assert late["extension"] is None
+    assert late["why"] == "outside the line's hours: Thu 19:00 → the normal route"
+    assert late["at"].startswith("2026-11-26")
+    assert machine.run("test", CLIENT, "--at", "tomorrow").exit_code == 1
+
+
+def test_a_test_knows_the_last_talker_and_the_open_deal(machine: Machine, portal: PortalEmulator) -> None:
+    machine.says("set", "order", "deal", "talker", "responsible")
+    machine.says("set", "talker_days", "365")
+    own = {"own_channel": True, "client_number": CLIENT}
+    journal, now = Journal(machine.database, due), portal.dump()["now"]
+    journal.append([
+        Event("17.1", Kind.INBOUND, now - 90, own), Event("17.1", Kind.ANSWER, now - 80, {"extension": "103"}),
+        Event("17.1", Kind.HANGUP, now - 60, own),
+    ])  # fmt: skip
+    assert machine.json("test", CLIENT)["extension"] == "103"
+    portal.seed({"deals": [{"id": 55, "name": "Поставка", "contact": 7, "responsible": 12}]})
+    assert machine.says("test", CLIENT) == "contact 7 → deal 55, ext. 102 → ring 15 s, then the normal route"
+
+
+def test_a_test_says_so_when_the_portal_or_the_phones_are_silent(machine: Machine, portal: PortalEmulator) -> None:
+    machine.says("set", "device", "free")
+    portal.faults([{"method": "*", "kind": "html503", "times": -1}])
+    result = machine.run("test", CLIENT)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == "the portal was not heard in time → the normal route"
+    assert "[ami] is not configured" in result.stderr
+
+
+def test_what_is_no_number_is_refused(machine: Machine) -> None:
+    for words in (("test", "anonymous"), ("vip", "add", "nobody", "ext:1"), ("black", "add", "deal:5")):
+        result = machine.run(*words)
+        assert (result.exit_code, len(result.stderr.strip().splitlines())) == (1, 1)
+
+
+def test_the_lists_are_kept_by_number_and_by_client(machine: Machine) -> None:
+    machine.says("vip", "add", "8 (916) 123-45-67", "ext:103", "--off-duty", "--note", "the director")
+    machine.says("black", "add", "company:3")
+    assert machine.json("vip", "list") == [
+        {"whom": CLIENT, "order": ["ext:103"], "off_duty": True, "note": "the director"}
+    ]
+    assert [row["whom"] for row in machine.json("black", "list")] == ["company:3"]
+    assert machine.json("test", CLIENT)["why"].startswith(f"VIP ({CLIENT}), rung off duty too → contact 7 → named")
+    assert machine.json("test", "+74957654321")["why"] == "on the black list (company:3) → the normal route"
+    machine.says("vip", "remove", CLIENT)
+    assert machine.json("test", CLIENT)["extension"] == "101"
+    assert machine.run("vip", "remove", CLIENT).exit_code == 1
+    assert machine.run("vip", "add", CLIENT).exit_code == 2
+    assert machine.says("vip", "list") == "Nobody is on the list."
+
+
+def test_what_people_write_cannot_command_the_terminal(machine: Machine) -> None:
+    machine.says("black", "add", "contact:7", "--note", "[red]x\x1b[2J")
+    for said in (machine.says("show"), machine.says("black", "list")):
+        assert "\x1b" not in said
+        assert "[red]x" in said
