@@ -13,7 +13,8 @@ def test_the_deals_of_the_client_found_come_in_the_same_request() -> None:
     deals = [
         {"id": 5, "name": "Old", "contact": 7, "active": False},
         {"id": 6, "name": "First", "contact": 7, "responsible": 12},
-        {"id": 8, "name": "Second", "contact": 7, "responsible": 13}, {"id": 9, "name": "Other", "contact": 8},
+        {"id": 8, "name": "Second", "contact": 7, "responsible": 13},
+        {"id": 9, "name": "Other", "contact": 8},
     ]
     with PortalEmulator(seed={"deals": deals}, rate=0) as portal, Bitrix24(portal.webhook_url) as client:
         chain = {
