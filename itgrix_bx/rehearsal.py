@@ -22,6 +22,7 @@ from itgrix_bx.reception import as_data, deals_as_data, deals_of_found
 from itgrix_bx.talks import talk_of
 from sql.database import Database
 from sql.journal import Journal
+from sql.lines import LineRules
 from sql.routing import Routing
 from sql.staff import Staff
 
@@ -46,7 +47,9 @@ def rehearse(
     notes: list[str] = []
     entities, deals = _ask(portal, number, rules.wants_deals(did), notes)
     talk = _last_talk(Journal(database, due), directory, settings.calls.finisher, number)
-    known = Known(number, did, time.time() if at is None else at, entities, deals, talk)
+    line = LineRules(database).lines().of_call(did).default_user
+    line_user = line if line is not None and directory.is_active(line) else None
+    known = Known(number, did, time.time() if at is None else at, entities, deals, talk, line_user)
     with _phones(settings, bool(rules.policy(did).device), notes) as devices:
         route = routing.decide(known, directory, rules, devices)
     if at is not None:

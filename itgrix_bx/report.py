@@ -9,8 +9,8 @@ from itgrix_bx.calls.call import Call, Leg, Recording
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.routing_words import say
 from itgrix_bx.times import iso
+from itgrix_bx.words.routing import say
 
 _UNSEEN = {"ami": "the end was not seen; closed when its channel was gone"}
 _ADVICE = "put it right in Bitrix24 or the configuration, then run `itgrix-bx calls retry`"

@@ -6,10 +6,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from itgrix_bx.calls import routing
+from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.calls.routing import Devices, Known, Route
 from itgrix_bx.clients import Clients
 from itgrix_bx.reception import Heard
@@ -17,13 +19,6 @@ from itgrix_bx.rules import LiveRules
 from itgrix_bx.talks import Talks
 
 _REMEMBERED = 5000  # calls whose client is kept in memory for their `route` hook
-
-
-@dataclass(frozen=True, slots=True)
-class _Enquiry:
-    number: str
-    did: str
-    heard: Heard
 
 
 class Router:
@@ -37,37 +32,41 @@ class Router:
         self._live = live
         self._talks = talks
         self._devices = devices
-        self._enquiries: OrderedDict[str, _Enquiry] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wants_deals(self, did: str) -> bool:
-        """Whether the portal must be asked for the open deals of a caller to this line."""
-        return self._live.rules.wants_deals(did)
+    def wants_deals(self, call: Call) -> bool:
+        """Whether the portal must be asked for the open deals of the caller."""
+        return self._live.rules.wants_deals(call.did, call.trunk)
 
-    def decide(self, call_id: str, number: str, did: str, heard: Heard) -> Route:
+    def decide(self, call: Call, heard: Heard) -> Route:
         """Where a call goes; what the portal told of it is kept for its `route` hook."""
-        enquiry = _Enquiry(number, did, heard)
+        known = Known(
+            number=call.client_number,
+            did=call.did,
+            trunk=call.trunk,
+            at=0.0,
+            entities=heard.entities,
+            deals=heard.deals,
+            line_user=line_user(call, self._directory()),
+            workday=self._clients.workday,
+        )
         if heard.entities is not None:
-            with self._lock:
-                self._enquiries[call_id] = enquiry
-                if len(self._enquiries) > _REMEMBERED:
-                    self._enquiries.popitem(last=False)
-        return self._decide(enquiry)
+            self._remember(call.call_id, known)
+        return self._decide(known)
 
     def again(self, call_id: str) -> Route | None:
         """Where a call goes by what is known of it, as rules and phones are now; None when nothing is known."""
         with self._lock:
-            enquiry = self._enquiries.get(call_id)
-        return self._decide(enquiry) if enquiry is not None else None
+            known = self._known.get(call_id)
+        return self._decide(known) if known is not None else None
 
-    def _decide(self, enquiry: _Enquiry) -> Route:
-        known = Known(
-            number=enquiry.number,
-            did=enquiry.did,
-            at=time.time(),
-            entities=enquiry.heard.entities,
-            deals=enquiry.heard.deals,
-            talk=self._talks.last(enquiry.number),
-            workday=self._clients.workday,
-        )
-        return routing.decide(known, self._directory(), self._live.rules, self._devices)
+    def _decide(self, known: Known) -> Route:
+        now = replace(known, at=time.time(), talk=self._talks.last(known.number))
+        return routing.decide(now, self._directory(), self._live.rules, self._devices)
+
+    def _remember(self, call_id: str, known: Known) -> None:
+        with self._lock:
+            self._known[call_id] = known
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)

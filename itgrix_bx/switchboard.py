@@ -113,7 +113,7 @@ class Switchboard:
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == "in"
-        deals = inbound and self._router.wants_deals(call.did)
+        deals = inbound and self._router.wants_deals(call)
         heard = self._reception.ask(call, search=inbound, until=until, deals=deals)
         return self._reply(call, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
 
@@ -122,14 +122,14 @@ class Switchboard:
         if call.skipped:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
-            heard = self._reception.search(call, until=until, deals=self._router.wants_deals(call.did))
+            heard = self._reception.search(call, until=until, deals=self._router.wants_deals(call))
             return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals))
         if kind is Kind.OUTBOUND:
             return _registered_or_deferred(call.portal_call_id)
         return self._reply(call, Heard(call.entities, call.portal_call_id, call.deals))
 
     def _reply(self, call: Call, heard: Heard) -> Reply:
-        route = self._router.decide(call.call_id, call.client_number, call.did, heard)
+        route = self._router.decide(call, heard)
         self._logbook.record_soon([_routed(call.call_id, route)])
         reply = _registered_or_deferred(heard.portal_call_id)
         return Reply(reply.state, reply.portal_call_id, route, self._caller_name(call, heard, route))

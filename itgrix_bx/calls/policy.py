@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
+from itgrix_bx.calls.lines import TRUNK
+
 ROLES = ("talker", "deal", "responsible", "deputy", "head", "line")
 STATES = ("busy", "dnd", "ringing", "unreachable")  # of a device that is not rung
 ENTITIES = ("contact", "company", "lead")
@@ -118,12 +120,14 @@ class Rules:
     vip: Mapping[str, Entry] = field(default_factory=dict)
     black: Mapping[str, Entry] = field(default_factory=dict)
 
-    def policy(self, did: str) -> Policy:
-        return self.by_did.get(did, self.default)
+    def policy(self, did: str, trunk: str = "") -> Policy:
+        """The DID's (with or without +), else the trunk's, else that of all lines."""
+        keys = (did, did.lstrip("+"), "+" + did.lstrip("+"), TRUNK + trunk)
+        return next((self.by_did[key] for key in keys if key in self.by_did), self.default)
 
-    def wants_deals(self, did: str) -> bool:
+    def wants_deals(self, did: str, trunk: str = "") -> bool:
         """Whether a call to this line must know its client's open deals."""
-        policy = self.policy(did)
+        policy = self.policy(did, trunk)
         orders = [policy.order, *(entry.order for entry in self.vip.values())]
         return policy.on and any("deal" in order for order in orders)
 

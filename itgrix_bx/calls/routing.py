@@ -1,7 +1,7 @@
 """Whom to try first for a client: a pure decision over what is known, told step by step.
 
 A step is a dict that the journal can keep: `code` names the rule, the rest are its particulars;
-itgrix_bx/routing_words.py says it in words.
+itgrix_bx/words/routing.py says it in words.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Known:
     deals: Sequence[Mapping[str, Any]] | None = None
     talk: Talk | None = None
     line_user: int | None = None
+    trunk: str = ""
     workday: Callable[[int], str] = lambda _: ""
 
 
@@ -111,7 +112,7 @@ class _Decision:
 
     def __init__(self, known: Known, people: People, rules: Rules, devices: Devices) -> None:
         self.known, self.people, self.rules, self.devices = known, people, rules, devices
-        self.policy = rules.policy(known.did)
+        self.policy = rules.policy(known.did, known.trunk)
         self.entities = _preferred(known.entities or (), self.policy.prefer)
         self.client = next(filter(self._has_a_manager, self.entities), self.entities[0] if self.entities else None)
         self.vip = find(rules.vip, known.number, self.entities)

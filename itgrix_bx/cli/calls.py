@@ -17,8 +17,8 @@ from itgrix_bx.calls.numbers import e164
 from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, printable, safe
 from itgrix_bx.delivery.schedule import ATTACH, due, next_step
 from itgrix_bx.report import details, summary
-from itgrix_bx.routing_words import LANGUAGES
 from itgrix_bx.times import unix
+from itgrix_bx.words import LANGUAGES, preferred
 from sql.journal import Journal
 from sql.staff import Staff
 
@@ -65,11 +65,11 @@ def list_calls(
 @calls.command()
 @click.argument("call_id", metavar="ID")
 @click.option(
-    "--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Why it went where it went."
+    "--lang", type=click.Choice(LANGUAGES), help="Language of why it went where it went.  [default: by the locale]"
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
-def show(context: Context, call_id: str, lang: str, as_json: bool) -> None:
+def show(context: Context, call_id: str, lang: str | None, as_json: bool) -> None:
     """Everything about one call: ID is the hook's id, a linkedid or the portal's CALL_ID."""
     settings = context.settings()
     with context.database() as database:
@@ -78,7 +78,7 @@ def show(context: Context, call_id: str, lang: str, as_json: bool) -> None:
         call = journal.call(found) if found else None
         if found is None or call is None:
             raise Problem(f"no call {call_id!r} in the journal; `itgrix-bx calls list` shows what is there")
-        result = details(call, journal.events(found), Staff(database).directory(), settings, lang)
+        result = details(call, journal.events(found), Staff(database).directory(), settings, lang or preferred())
     echo_json(result) if as_json else _print_call(result)
 
 

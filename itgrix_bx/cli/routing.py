@@ -14,8 +14,9 @@ from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
 from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
-from itgrix_bx.routing_words import LANGUAGES, say
 from itgrix_bx.times import iso
+from itgrix_bx.words import LANGUAGES, preferred
+from itgrix_bx.words.routing import say
 from sql.routing import Routing
 
 _DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line, by the number that was dialled.")
@@ -91,10 +92,10 @@ def _understood(rule: str, words: tuple[str, ...]) -> str | None:
 @click.argument("number")
 @_DID
 @click.option("--at", metavar="TIME", help="As if it were then, by the line's clock: '2026-11-26 19:00'.")
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the answer.")
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the words.  [default: by the locale]")
 @_JSON
 @click.pass_obj
-def test_number(context: Context, number: str, did: str, at: str | None, lang: str, as_json: bool) -> None:
+def test_number(context: Context, number: str, did: str, at: str | None, lang: str | None, as_json: bool) -> None:
     """Say where a call from NUMBER would go, and why.
 
     The portal is asked for the client as in a real call; nothing is registered and nobody rung.
@@ -113,7 +114,7 @@ def test_number(context: Context, number: str, did: str, at: str | None, lang: s
                 made = rehearse(settings, database, portal, caller, did, moment)
         except ConfigError as error:
             raise Problem(str(error)) from None
-    why = say(made.route.steps, lang)
+    why = say(made.route.steps, lang or preferred())
     if as_json:
         route = made.route
         echo_json({

@@ -13,7 +13,7 @@ import pytest
 from itgrix_bx.calls.directory import Directory, Employee
 from itgrix_bx.calls.policy import Entry, Policy, Rules, with_rules
 from itgrix_bx.calls.routing import Known, Route, Talk, decide
-from itgrix_bx.routing_words import say
+from itgrix_bx.words.routing import say
 from tests.calls.conftest import ADMIN, ANNA, BORIS, GONE, VERA, contact, people
 
 NUMBER, DID = "+79161234567", "74950000001"
@@ -102,7 +102,7 @@ def test_a_dismissed_responsible_is_passed_over_for_the_next_entity() -> None:
         known(contact(GONE, "104"), contact(BORIS, "102", name="ООО Ромашка", type="COMPANY", id=3)), people()
     )
     assert (route.extension, route.client_name) == ("102", "ООО Ромашка")
-    assert say(route.steps) == (
+    assert say(route.steps, "en") == (
         "contact 7 → responsible, ext. 104 → dismissed → company 3 → responsible, ext. 102 "
         "→ ring 15 s, then the normal route"
     )
@@ -251,7 +251,7 @@ def test_the_words_of_the_issue() -> None:
     firm = Firm(deputies={ANNA: VERA})
     rules = set_rules(order="responsible deputy head", device="free")
     route = decide(known(contact(workday="CLOSED")), firm, rules, Phones({"103": "free"}))
-    assert say(route.steps) == (
+    assert say(route.steps, "en") == (
         "contact 7 → responsible, ext. 101 → workday ended → deputy, ext. 103 → free → ring 15 s, then the normal route"
     )
     assert say(route.steps, "ru") == (

@@ -13,7 +13,8 @@ from itgrix_bx.calls import policy
 from itgrix_bx.calls.directory import Directory, Employee
 from itgrix_bx.calls.policy import ROLES, RULES, STATES, Entry, Policy, Rules
 from itgrix_bx.calls.routing import Known, Talk, decide
-from itgrix_bx.routing_words import LANGUAGES, say
+from itgrix_bx.words import LANGUAGES
+from itgrix_bx.words.routing import say
 from tests.calls.test_routing import DID, NUMBER, THURSDAY, Firm, Phones
 
 USERS = range(1, 9)
@@ -91,7 +92,7 @@ def knowledge(draw: st.DrawFn) -> Known:
     said = draw(st.dictionaries(user, workday, max_size=4))
     return Known(
         NUMBER, DID, THURSDAY, draw(entities()), draw(deals), draw(talks), draw(st.none() | somebody),
-        lambda user_id: said.get(user_id, ""),
+        workday=lambda user_id: said.get(user_id, ""),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What becomes of a line's calls, and of the employees what Bitrix24's structure and our own tables say.
 
 Revision ID: 0009
-Revises: 0007
+Revises: 0008
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
