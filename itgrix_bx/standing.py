@@ -97,7 +97,7 @@ def _steps(owed: dict[str, Owed]) -> dict[str, dict[str, Any]]:
         step: {"now": o.now, "later": o.later, "oldest": iso(o.oldest), "next_try": iso(o.next_at)}
         for step, o in owed.items()
     }
-    return {step: told.get(step, nothing) for step in ("register", "finish", "attach")}
+    return {step: told.get(step, nothing) for step in ("register", "finish", "lead", "attach")}
 
 
 def _lag(owed: dict[str, Owed], seconds: list[float], now: float) -> dict[str, Any]:

@@ -113,8 +113,7 @@ class Switchboard:
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == "in"
-        deals = inbound and self._router.wants_deals(call)
-        heard = self._reception.ask(call, search=inbound, until=until, deals=deals)
+        heard = self._reception.ask(call, search=inbound, until=until, deals=inbound and self._wants_deals(call))
         return self._reply(call, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
@@ -122,7 +121,7 @@ class Switchboard:
         if call.skipped:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
-            heard = self._reception.search(call, until=until, deals=self._router.wants_deals(call))
+            heard = self._reception.search(call, until=until, deals=self._wants_deals(call))
             return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals))
         if kind is Kind.OUTBOUND:
             return _registered_or_deferred(call.portal_call_id)
@@ -134,11 +133,17 @@ class Switchboard:
         reply = _registered_or_deferred(heard.portal_call_id)
         return Reply(reply.state, reply.portal_call_id, route, self._caller_name(call, heard, route))
 
+    def _wants_deals(self, call: Call) -> bool:
+        line = self._employees.lines.of_call(call.did, call.trunk)
+        return line.wants_deals or self._router.wants_deals(call)
+
     def _caller_name(self, call: Call, heard: Heard, route: Route) -> str:
         line = self._employees.lines.of_call(call.did, call.trunk)
         if not line.caller_name or call.direction != IN:
             return ""
-        known = caller_name.names(heard.entities, client=route.client_name, line=line.label, number=call.client_number)
+        known = caller_name.names(
+            heard.entities, heard.deals, client=route.client_name, line=line.label, number=call.client_number
+        )
         return caller_name.render(line.caller_name, known, latin=line.latin, longest=line.longest)
 
     def _from_client(self, facts: dict[str, Any]) -> dict[str, Any]:

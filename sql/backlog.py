@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sql.tables import calls
 
 # Not "step IS NOT NULL", for which SQLite walks through the whole table.
-OWED = calls.c.step.in_(("register", "finish", "attach"))
+OWED = calls.c.step.in_(("register", "finish", "lead", "attach"))
 _DUE = sa.or_(calls.c.due_at <= sa.bindparam("now"), calls.c.due_at > sa.bindparam("clock_was_wrong"))
 _FREE = sa.or_(
     calls.c.lease_until.is_(None),

@@ -8,6 +8,7 @@ from typing import Any
 
 from itgrix_bx.calls import recording_names
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.lines import Leads
 
 IN, OUT, INTERNAL = "in", "out", "internal"
 
@@ -118,6 +119,9 @@ class Call:
     finish_tries: int = 0
     finished: bool = False
     activity_id: int | None = None
+    lead_doubt: Doubt | None = None
+    lead_tries: int = 0
+    lead_settled: bool = False  # one was added, or none is wanted
     recording: Recording = field(default_factory=Recording)
     failed_step: str = ""
     last_error: str = ""
@@ -159,13 +163,21 @@ class Call:
         return self.answered and bool(self.recording.path)
 
     @property
+    def owes_lead(self) -> bool:
+        """Whether it is to be found out if a known client needs a lead; what nobody knew register has made one of."""
+        asked_for = self.direction == IN and self.line_rules.get("leads") == Leads.NOTHING_OPEN
+        known = self.entity_type in ("CONTACT", "COMPANY") and bool(self.entity_id)
+        return asked_for and known and not self.created and not self.lead_settled
+
+    @property
     def state(self) -> str:
         if self.skipped:
             return "skipped"
         if self.failed_step:
             return "failed"
         if self.finished:
-            return "finished" if self.needs_recording and self.recording.state == "waiting" else "complete"
+            owed = self.owes_lead or (self.needs_recording and self.recording.state == "waiting")
+            return "finished" if owed else "complete"
         if self.over:
             return "ended"
         return "registered" if self.portal_call_id else "open"
@@ -545,6 +557,22 @@ def _forgotten(call: Call, event: Event) -> None:
     _failed(call, event)
 
 
+def _leading(call: Call, event: Event) -> None:
+    call.lead_doubt, call.retry_at = Doubt(event.at, event.event_id), None
+    call.lead_tries += 1
+
+
+def _lead(call: Call, event: Event) -> None:
+    call.lead_settled, call.lead_doubt = True, None
+    _delivered(call)
+    _note_error(call, event, event.data.get("error", ""))
+
+
+def _lead_failed(call: Call, event: Event) -> None:
+    call.lead_doubt = _still_in_doubt(call.lead_doubt, event)
+    _failed(call, event)
+
+
 def _attaching(call: Call, event: Event) -> None:
     recording = call.recording
     recording.doubt = Doubt(event.at, event.event_id, extra_s=event.data.get("extra_s", 0.0))
@@ -598,6 +626,7 @@ def _clock(call: Call, event: Event) -> None:
     call.over_since = None if call.over_since is None else min(call.over_since, now)
     call.register_doubt = _not_later(call.register_doubt, now)
     call.finish_doubt = _not_later(call.finish_doubt, now)
+    call.lead_doubt = _not_later(call.lead_doubt, now)
     recording.doubt = _not_later(recording.doubt, now)
 
 
@@ -629,6 +658,9 @@ _PORTAL = {
     Kind.FINISHED: _finished,
     Kind.FINISH_FAILED: _finish_failed,
     Kind.FORGOTTEN: _forgotten,
+    Kind.LEADING: _leading,
+    Kind.LEAD: _lead,
+    Kind.LEAD_FAILED: _lead_failed,
     Kind.ATTACHING: _attaching,
     Kind.FETCHED: _fetched,
     Kind.RECORDING: _recording,

@@ -42,14 +42,21 @@ def check(template: str) -> str:
     return template
 
 
-def names(entities: Sequence[Mapping[str, Any]] | None, *, client: str, line: str, number: str) -> dict[str, str]:
-    """What the placeholders stand for; `client` is the name the dialplan is told of."""
+def names(
+    entities: Sequence[Mapping[str, Any]] | None,
+    deals: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    client: str,
+    line: str,
+    number: str,
+) -> dict[str, str]:
+    """What the placeholders stand for; `client` is the name the dialplan is told of, `deals` are open, newest first."""
     firsts = {str(entity.get("type", "")): str(entity.get("name") or "") for entity in reversed(entities or [])}
     company = firsts.get("COMPANY", "")
     return {
         "client": client,
         "company": "" if company == client else company,
-        "deal": firsts.get("DEAL", ""),
+        "deal": str(deals[0].get("title") or "") if deals else "",
         "line": line,
         "number": number,
     }

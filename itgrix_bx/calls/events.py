@@ -36,6 +36,9 @@ class Kind(StrEnum):
     FINISHED = "finished"  # {activity_id, ...}
     FINISH_FAILED = "finish_failed"  # likewise
     FORGOTTEN = "forgotten"  # the portal does not know the call it registered, and did not finish it either
+    LEADING = "leading"  # {params}: a lead is about to be added for a known client (lines.py: nothing-open)
+    LEAD = "lead"  # {lead_id} of the one added, or {why} none was
+    LEAD_FAILED = "lead_failed"  # like register_failed
     ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s, by_link}: before the request leaves
     FETCHED = "fetched"  # {name}: that file left our web server whole, for whoever had its link
     RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}

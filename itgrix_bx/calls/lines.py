@@ -15,10 +15,11 @@ EVERY_OTHER = "*"
 
 
 class Leads(StrEnum):
-    """What the portal makes of a client it does not know."""
+    """Whose call makes a lead."""
 
     NONE = "none"
-    LEAD = "lead"
+    LEAD = "lead"  # of a client the CRM does not know, as register itself makes it
+    NOTHING_OPEN = "nothing-open"  # and, by us after the call, of a known client of whom no lead and no deal is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Line:
     def label(self) -> str:
         """What people call it."""
         return self.name or self.number
+
+    @property
+    def wants_deals(self) -> bool:
+        """Whether the open deals must be known while the caller waits."""
+        return "{deal}" in self.caller_name
 
 
 NO_LINE = Line("")

@@ -13,11 +13,11 @@ SECOND_LEG_S = 2.0  # an outbound call's other leg reports within this time, wit
 _SLOWEST_S = 600.0
 _LONGEST_S = 1800.0  # whatever a portal asks for
 
-REGISTER, FINISH, ATTACH = "register", "finish", "attach"
+REGISTER, FINISH, LEAD, ATTACH = "register", "finish", "lead", "attach"
 
 
 def next_step(call: Call) -> str | None:
-    """The step that is open: register | finish | attach, or None."""
+    """The step that is open: register | finish | lead | attach, or None."""
     if call.skipped or call.failed_step:
         return None
     if not call.portal_call_id:
@@ -27,6 +27,8 @@ def next_step(call: Call) -> str | None:
         return None
     if not call.finished:
         return FINISH
+    if call.owes_lead:
+        return LEAD
     return ATTACH if call.needs_recording and call.recording.state == "waiting" else None
 
 
@@ -54,6 +56,12 @@ def _told_at(call: Call) -> float:
     return (call.over_since or 0.0) + (OTHERS_S if call.told_in_part else 0.0)
 
 
+def _lead_at(call: Call) -> float:
+    if call.lead_doubt is not None:
+        return call.retry_at or settled_at(call.lead_doubt)
+    return call.retry_at or call.over_since or 0.0
+
+
 def _attach_at(call: Call) -> float:
     recording = call.recording
     if recording.doubt is not None:  # asked about while it may still run, like a finish
@@ -61,7 +69,7 @@ def _attach_at(call: Call) -> float:
     return recording.retry_at or call.over_since or 0.0
 
 
-_DUE = {REGISTER: _register_at, FINISH: _finish_at, ATTACH: _attach_at}
+_DUE = {REGISTER: _register_at, FINISH: _finish_at, LEAD: _lead_at, ATTACH: _attach_at}
 
 
 def settled_at(doubt: Doubt) -> float:

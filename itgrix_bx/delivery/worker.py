@@ -23,8 +23,9 @@ from itgrix_bx.delivery.attach import Attach
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.finishing import Finish
+from itgrix_bx.delivery.leads import Lead
 from itgrix_bx.delivery.registering import Register
-from itgrix_bx.delivery.schedule import ATTACH, FINISH, REGISTER, due
+from itgrix_bx.delivery.schedule import ATTACH, FINISH, LEAD, REGISTER, due
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
@@ -94,13 +95,14 @@ class Worker:
         self._steps: dict[str, Step] = {
             REGISTER: Register(settings, client, directory, lambda: numbers.current).step,
             FINISH: Finish(settings, client, cards, directory).step,
+            LEAD: Lead(settings, client).step,
             ATTACH: Attach(settings, client, fetching).step,
         }
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()
         self._stopping = threading.Event()
         # Enough that a batch finds its commands waiting: a thread that waits for its turn costs next to nothing.
-        self._crews = (_Crew((REGISTER, FINISH), 128), _Crew((ATTACH,), 128))
+        self._crews = (_Crew((REGISTER, FINISH, LEAD), 128), _Crew((ATTACH,), 128))
         self._probe_at = 0.0
         self._held: set[str] = set()  # calls whose lease could not be given back
         self._clock = WallClock()

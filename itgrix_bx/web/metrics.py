@@ -25,7 +25,7 @@ from sql.overview import UNFINISHED, Overview, Owed
 
 _HOOK_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 1.6, 2.5, 5.0, 10.0)
 _LAG_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
-_STEPS = ("register", "finish", "attach")
+_STEPS = ("register", "finish", "lead", "attach")
 _NOTHING = Owed(0, 0, 0.0, 0.0)
 # What delivery's events say: the step, and how it ended.
 _RESULTS = {
@@ -34,6 +34,8 @@ _RESULTS = {
     Kind.FINISHED: ("finish", "done"),
     Kind.FINISH_FAILED: ("finish", "failed"),
     Kind.FORGOTTEN: ("finish", "forgotten"),
+    Kind.LEAD: ("lead", "done"),
+    Kind.LEAD_FAILED: ("lead", "failed"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from itgrix_bx.calls.events import Kind
 from itgrix_bx.calls.lines import Leads, Line
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql import LineRules
@@ -149,3 +150,98 @@ def test_a_portal_that_is_late_leaves_what_we_know_ourselves(make_office: Callab
     rule(office, Line(DID, name="Продажи", caller_name="{client} / {line}"))
     office.portal.faults([{"method": "*", "kind": "slow", "delay_s": 1.0}])
     assert office.hook("inbound", ID, DID)["CALLERID(name)"] == "Продажи"
+
+
+# --- a lead for a known client of whom nothing is open --------------------------------------------
+
+EAGER = Line(DID, "office", source="WEB", leads=Leads.NOTHING_OPEN)
+
+
+@pytest.fixture
+def eager(make_office: Callable[..., Office], database_url: str) -> Office:
+    """A line that wants a lead of every client of whom nothing is open, on both databases."""
+    office = make_office(database={"url": database_url})
+    rule(office, EAGER)
+    return office
+
+
+def talk(office: Office, call_id: str, caller: str = CLIENT) -> dict[str, Any]:
+    """An answered call, to its end."""
+    office.hook("inbound", call_id, DID, caller=caller)
+    office.hook("ring", call_id, "102")
+    office.hook("answer", call_id, "102")
+    office.hook("hangup", call_id, "in", DIALSTATUS="ANSWER", CONNECTED="102", caller=caller)
+    return office.until(call_id, "complete")
+
+
+def told(office: Office, call_id: str) -> dict[str, Any]:
+    """What became of the lead."""
+    (event,) = (e for e in office.service.journal.events(call_id) if e.kind is Kind.LEAD)
+    return event.data
+
+
+def test_a_known_client_of_whom_nothing_is_open_gets_a_lead_of_who_answered_and_only_one(eager: Office) -> None:
+    talk(eager, ID)
+    made = lead(eager)
+    assert (made["responsible"], made["contact"], made["source"], made["phones"]) == (12, 7, "WEB", [CLIENT])
+    assert tuple(made["origin"]) == ("itgrix-bx", ID)
+    assert told(eager, ID) == {"lead_id": made["id"]}
+    talk(eager, "1700000000.2")
+    assert lead(eager) == made
+    assert told(eager, "1700000000.2")["why"] == f"lead {made['id']} is open"
+
+
+def test_an_open_deal_is_enough_and_a_closed_one_or_somebody_elses_is_not(office: Office) -> None:
+    rule(office, EAGER)
+    deal = {"id": 5, "name": "Окна", "responsible": 12, "contact": 7}
+    office.portal.seed({"deals": [deal, deal | {"id": 6, "contact": None, "company": 7}]})
+    talk(office, ID)
+    assert (office.known()["leads"], told(office, ID)) == ([], {"why": "deal 5 is open"})
+    office.portal.seed({"deals": [deal | {"active": False}]})
+    talk(office, "1700000000.2")
+    assert lead(office)["contact"] == 7
+
+
+def test_a_stranger_gets_the_lead_that_register_makes_and_no_other(office: Office) -> None:
+    rule(office, EAGER)
+    talk(office, ID, STRANGER)
+    assert lead(office)["created_by_call"]
+    assert not any(event.kind is Kind.LEAD for event in office.service.journal.events(ID))
+
+
+@pytest.mark.parametrize("fault", ["lost_answer", "html502", "reset"])
+@pytest.mark.parametrize("after_effect", [True, False])
+def test_an_answer_that_was_lost_does_not_make_two_leads(office: Office, fault: str, after_effect: bool) -> None:
+    rule(office, EAGER)
+    office.portal.faults([{"method": "crm.lead.add", "kind": fault, "after_effect": after_effect}])
+    talk(office, ID)
+    assert told(office, ID)["lead_id"] == lead(office)["id"]
+
+
+def test_without_the_right_crm_there_is_no_lead_which_is_said_and_the_recording_does_not_wait(office: Office) -> None:
+    rule(office, EAGER)
+    office.record("a.wav")
+    office.portal.seed({"settings": {"webhook_scopes": ["telephony", "user"]}})
+    office.hook("inbound", ID, DID)
+    office.hook("answer", ID, "102")
+    recording = "/var/spool/asterisk/monitor/a.wav"
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="102", MIXMONITOR_FILENAME=recording)
+    call = office.until(ID, "complete")
+    assert (call["recording"]["state"], office.known()["leads"]) == ("uploaded", [])
+    assert "lacks the scope crm" in told(office, ID)["error"]
+
+
+def test_a_call_that_nobody_took_is_the_responsibles_lead(office: Office) -> None:
+    rule(office, EAGER)
+    office.hook("inbound", ID, DID)
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER")
+    office.until(ID, "complete")
+    assert lead(office)["responsible"] == 11
+
+
+def test_the_open_deal_is_on_the_phone_where_the_template_says_so_and_costs_no_request(office: Office) -> None:
+    office.portal.seed({"deals": [{"id": 5, "name": "Окна", "responsible": 12, "contact": 7}]})
+    rule(office, Line(DID, caller_name="{client}: {deal}"))
+    before = office.known()["http_requests"]
+    assert office.hook("inbound", ID, DID)["CALLERID(name)"] == "Иван Клиентов: Окна"
+    assert office.known()["http_requests"] == before + 1

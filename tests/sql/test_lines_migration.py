@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from itgrix_bx.calls.lines import Leads
 from sql import Database, LineRules, Staff, check, schema
 
+BEFORE = str(ScriptDirectory.from_config(schema._config()).get_revision("0009").down_revision)
 LINE = "INSERT INTO `lines` (did, line, name) VALUES ('74950000001', 'office', '')"
 USER = "INSERT INTO users (user_id, name, active, extension, phones, synced_at) VALUES (1, 'A', 1, '101', '[]', 5.0)"
 HALF_DONE = (
@@ -23,7 +25,7 @@ HALF_DONE = (
 @pytest.fixture
 def old(database: Database) -> Iterator[Database]:
     """A database of the version before, with a line and a user."""
-    _to(database, "downgrade", "0006")
+    _to(database, "downgrade", BEFORE)
     with database.engine.begin() as connection:
         connection.exec_driver_sql(LINE)
         connection.exec_driver_sql(USER)
@@ -54,7 +56,7 @@ def test_what_there_was_stays_and_gets_the_usual_rules(old: Database, done: int)
 
 def test_the_way_back_leaves_what_the_older_version_knew(old: Database) -> None:
     schema.upgrade(old)
-    _to(old, "downgrade", "0006")
+    _to(old, "downgrade", BEFORE)
     columns = {column["name"] for column in sa.inspect(old.engine).get_columns("lines")}
     assert columns == {"did", "line", "name"}
     assert "deputies" not in sa.inspect(old.engine).get_table_names()

@@ -18,6 +18,7 @@ from itgrix_bx.emulator.portal import (
     crm,
     finishing,
     items,
+    leads,
     lines,
     multipart,
     php,
@@ -266,7 +267,7 @@ class Portal:
 
 
 def _all_methods() -> dict[str, Method]:
-    modules = (telephony, finishing, records, lines, statistics, structure, users, crm, items, about)
+    modules = (telephony, finishing, records, lines, statistics, structure, users, crm, items, leads, about)
     methods = {method.name.lower(): method for module in modules for method in module.METHODS}
     batch_itself = Method("batch", _not_run)
     method_get = Method("method.get", partial(about.is_existing, methods | {"batch": batch_itself}))

@@ -46,7 +46,7 @@ class User:
 @dataclass
 class Client:
     """A contact, lead, company or deal. `responsible` is a user id; an inactive lead or deal is a closed one; `contact`
-    and `company`: whose deal it is."""
+    and `company`: whose deal or repeat lead it is."""
 
     type: EntityType
     id: int
@@ -58,6 +58,7 @@ class Client:
     source: str = ""
     contact: int | None = None
     company: int | None = None
+    origin: tuple[str, str] = ("", "")  # ORIGINATOR_ID and ORIGIN_ID
 
 
 @dataclass
