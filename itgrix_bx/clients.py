@@ -53,9 +53,15 @@ class Clients:
                 self._workdays[person["user_id"]] = (person.get("workday") or "", now)
 
     def changed(self, entity_type: str, entity_id: int) -> None:
-        """Use nothing learnt before now of an entity ("CONTACT", …). It may be the client of any unknown number now."""
+        """Use nothing learnt before now of an entity ("CONTACT", …). It may be the client of any unknown number now.
+
+        Of a deal ("DEAL") it is not known whose it is, so all are forgotten.
+        """
         now = self._clock()
         with self._lock:
+            if entity_type == "DEAL":
+                self._deals.clear()
+                return
             self._nobody_changed_at = now
             self._changed[entity_type, entity_id] = now
             self._changed.move_to_end((entity_type, entity_id))

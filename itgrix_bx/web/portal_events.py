@@ -17,7 +17,7 @@ from flask import Blueprint, abort, request
 log = logging.getLogger("itgrix_bx.web")
 
 _LARGEST = 65_536  # bytes; the events read here have a few hundred
-_ENTITY = re.compile(r"ONCRM(CONTACT|COMPANY|LEAD)(?:ADD|UPDATE|DELETE)")
+_ENTITY = re.compile(r"ONCRM(CONTACT|COMPANY|LEAD|DEAL)(?:ADD|UPDATE|DELETE)")
 
 Changed = Callable[[str, int], None]
 

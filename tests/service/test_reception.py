@@ -183,6 +183,15 @@ def test_what_the_portal_says_has_changed_is_not_answered_from_memory() -> None:
     assert clients.fresh(CLIENT) is not None
 
 
+def test_when_a_deal_changed_no_deal_is_remembered() -> None:
+    clients = Clients(Clock())
+    clients.learn(CLIENT, [client_of(11)])
+    clients.learn_deals(CLIENT, [])
+    clients.changed("DEAL", 5)
+    assert clients.deals(CLIENT) is None
+    assert clients.fresh(CLIENT) is not None
+
+
 def test_of_more_changes_than_can_be_kept_the_forgotten_ones_still_count() -> None:
     clock = Clock()
     clients = Clients(clock)
