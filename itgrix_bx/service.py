@@ -200,12 +200,12 @@ class Service:
         self._stopping.set()
         self.agi.stop(drain_s)
         self.devices.stop()
-        if self.own_lists is not None:
-            self.own_lists.stop()
         if self.ami is not None:
             self.ami.stop()
         if self.closer is not None:
             self.closer.stop()
+        if self.own_lists is not None:  # after the link it asks by: an answer that does not come is not waited for
+            self.own_lists.stop()
         self.watcher.stop()
         self.retention.stop()
         self.worker.stop()
