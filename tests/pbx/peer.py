@@ -50,7 +50,8 @@ def error(action: Action, text: str) -> bytes:
 
 
 class Peer:
-    """Listens until stopped. `answers` says by action what to send back (None: nothing); `heard` is all it was asked,
+    """Listens until stopped. `answers` says by action what to send back (None: nothing), others are refused as Asterisk
+    refuses what it does not know; `heard` is all it was asked,
     `channels` what CoreShowChannels tells."""
 
     def __init__(self, host: str = "127.0.0.1", *, greeting: bytes | None = GREETING, tls: Any = None) -> None:
@@ -157,7 +158,7 @@ class Peer:
                 block, _, buffer = buffer.partition(b"\r\n\r\n")
                 action = Action(block)
                 self.heard.append(action)
-                answer = self.answers.get(action.name, lambda _: None)(action)
+                answer = self.answers.get(action.name, _unknown)(action)
                 if answer is not None:
                     connection.sendall(answer.encode() if isinstance(answer, str) else answer)
 
@@ -177,6 +178,11 @@ class Peer:
         end = ("Event: CoreShowChannelsComplete", with_id, "EventList: Complete", f"ListItems: {len(items)}")
         begin = success(action, "EventList: start", "Message: Channels will follow")
         return begin + b"".join(items) + message(*end)
+
+
+def _unknown(action: Action) -> bytes:
+    text = f"Invalid/unknown command: {action.name}. Use Action: ListCommands to show available commands."
+    return error(action, text)
 
 
 def channel(uniqueid: str, linkedid: str = "", **more: str) -> dict[str, str]:

@@ -91,8 +91,6 @@ def until(check: Callable[[], bool]) -> None:
 
 
 def knows(peer: Peer, **answers: Answer) -> None:
-    absent = refuses("Invalid/unknown command: x. Use Action: ListCommands to show available commands.")
-    peer.answers |= dict.fromkeys(("ExtensionStateList", "PJSIPShowEndpoints", "SIPpeers", "DBGetTree"), absent)
     peer.answers |= answers
 
 
