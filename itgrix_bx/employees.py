@@ -66,8 +66,9 @@ class Employees:
 
     def met(self, extensions: Iterable[str]) -> None:
         """Calls mention these extensions: one that nobody has makes the list be read again soon."""
-        known = self.directory.knows
-        if time.monotonic() > self._synced_at + _UNKNOWN_AGAIN_S and not all(map(known, extensions)):
+        directory = self.directory
+        unknown = (e for e in extensions if not directory.knows(e) and directory.user_of(e) is None)
+        if time.monotonic() > self._synced_at + _UNKNOWN_AGAIN_S and any(unknown):
             self._next_sync = 0.0
 
     def reread(self) -> None:

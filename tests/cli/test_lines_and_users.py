@@ -90,11 +90,13 @@ def test_a_line_for_calls_that_make_no_clients_is_added_so(machine: Machine) -> 
 
 
 def test_a_line_whose_adding_was_not_answered_is_not_added_twice(machine: Machine) -> None:
+    machine.portal.seed({"settings": {"lines_repeat": True}})
     machine.done("lines", "set", "1", "office", "--name", "Офис")
     machine.portal.faults([{"method": "telephony.externalLine.add", "kind": "html502", "after_effect": True}])
     machine.done("lines", "sync")
     added = [r for r in machine.portal.dump()["requests"] if r["method"].lower() == "telephony.externalline.add"]
     assert (len(added), machine.lines()) == (1, {"office": "Офис"})
+    assert machine.portal.dump()["lines"][0]["copies"] == 1
 
 
 def test_a_line_that_could_not_be_added_is_a_sentence(machine: Machine) -> None:

@@ -59,6 +59,13 @@ def test_nobody_is_found_by_a_stranger_or_a_number_without_country(api: Any) -> 
     assert api.refused(SEARCH, PHONE_NUMBER="") == (400, "", "PHONE_NUMBER is empty")
 
 
+def test_a_webhook_may_add_a_line_twice_where_the_portal_lets_it(api: Any) -> None:
+    api.settings(lines_repeat=True)
+    for _ in range(2):
+        api.ok(LINE + "add", NUMBER="74950000001")
+    assert [line["NUMBER"] for line in api.ok(LINE + "get")] == ["74950000001"] * 2
+
+
 def test_lines_are_added_changed_and_removed(api: Any) -> None:
     number = api.ok(LINE + "add", NUMBER=" 74950000001 ", NAME="Главная")["ID"]
     assert api.refused(LINE + "add", NUMBER="74950000001") == (400, "", "Line already exists")

@@ -19,9 +19,10 @@ def add(context: Context, params: Params) -> dict[str, int]:
     if not number:
         raise RestError("NUMBER should not be empty")
     with store.lock:
-        if number in store.lines:
+        if number in store.lines and not store.settings.lines_repeat:
             raise RestError("Line already exists")
-        store.lines[number] = Line(number, php.text(params.get("NAME")), _yes_no(params))
+        copies = store.lines[number].copies + 1 if number in store.lines else 1
+        store.lines[number] = Line(number, php.text(params.get("NAME")), _yes_no(params), copies)
         store.line_ids[number] = store.next_id("lines")
         return {"ID": store.line_ids[number]}
 
@@ -51,7 +52,7 @@ def get(context: Context, params: Params) -> list[dict[str, str]]:
     """All lines."""
     del params
     with context.store.lock:
-        lines = list(context.store.lines.values())
+        lines = [line for line in context.store.lines.values() for _ in range(line.copies)]
     return [{"NUMBER": line.number, "NAME": line.name, "CRM_AUTO_CREATE": line.crm_auto_create} for line in lines]
 
 

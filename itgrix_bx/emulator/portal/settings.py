@@ -40,6 +40,8 @@ class Settings:
     dedupe_window_s: float = 1800.0
     # Old builds find a call again whatever its EXTERNAL_CALL_ID: two calls of one client to one user become one.
     dedupe_ignores_external_id: bool = False
+    # Lines are unique by application and number, and a webhook is no application: it may add the same number twice.
+    lines_repeat: bool = False
     crm_mode: CrmMode = "classic"
     repeat_leads: bool = False
     excluded_numbers: list[str] = field(default_factory=list)

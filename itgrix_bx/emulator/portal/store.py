@@ -90,6 +90,7 @@ class Line:
     number: str
     name: str = ""
     crm_auto_create: str = "Y"
+    copies: int = 1
 
 
 @dataclass
