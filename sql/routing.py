@@ -24,23 +24,23 @@ class Routing:
     """Every method raises DatabaseAwayError."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def version(self) -> str:
         """Another text after every change; empty before the first."""
         query = sa.select(notes.c.value).where(notes.c.name == _VERSION)
-        return str(self._database.read(lambda c: c.execute(query).scalar()) or "")
+        return str(self.database.read(lambda c: c.execute(query).scalar()) or "")
 
     def rules(self) -> Rules:
         """All rules. What cannot be read (somebody wrote into the table) is left out, and the log says so."""
-        told, lists = self._database.read(lambda c: (_told(c), _lists(c)))
+        told, lists = self.database.read(lambda c: (_told(c), _lists(c)))
         default = _with(Policy(), ALL_LINES, told.get(ALL_LINES, {}))
         by_did = {did: _with(default, did, words) for did, words in told.items() if did != ALL_LINES}
         return Rules(default, by_did, lists[VIP], lists[BLACK])
 
     def told(self) -> dict[str, dict[str, str]]:
         """What was set, by DID (empty: all lines) and rule, in words."""
-        return self._database.read(_told)
+        return self.database.read(_told)
 
     def set(self, did: str, rule: str, words: str | None) -> None:
         """Set a rule, in words that were understood; None takes it back."""
@@ -52,7 +52,7 @@ class Routing:
                 connection.execute(sa.insert(routing_rules).values(did=did, rule=rule, words=words))
             _changed(connection)
 
-        self._database.write(job)
+        self.database.write(job)
 
     def put(self, name: str, entry: Entry) -> None:
         """Add a client to a list, or change what is said of them."""
@@ -64,7 +64,7 @@ class Routing:
             connection.execute(sa.insert(routing_clients).values(list=name, whom=entry.whom, data=data))
             _changed(connection)
 
-        self._database.write(job)
+        self.database.write(job)
 
     def remove(self, name: str, whom: str) -> bool:
         """Take a client off a list; whether they were on it."""
@@ -74,7 +74,7 @@ class Routing:
             _changed(connection)
             return bool(gone)
 
-        return self._database.write(job)
+        return self.database.write(job)
 
 
 def _of(name: str, whom: str) -> sa.ColumnElement[bool]:

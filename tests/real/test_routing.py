@@ -20,9 +20,10 @@ import pytest
 from click.testing import CliRunner
 
 from itgrix_bx.calls import policy
+from itgrix_bx.calls.directory import Period
 from itgrix_bx.calls.policy import BLACK, VIP, Entry
 from itgrix_bx.cli import main
-from sql import Database
+from sql import Database, Staff
 from sql.routing import Routing
 from tests.real.office import Office, ended, office
 from tests.real.sip import Agent, Call, answers, only_rings
@@ -104,6 +105,16 @@ def workday_over(where: Office, _: Routing, n: int) -> None:
     where.portal.seed({"users": [one]})
 
 
+def deputy_is_the_second(where: Office, rules: Routing, n: int) -> None:
+    workday_over(where, rules, n)
+    Staff(rules.database).set_deputy(user(n, 1), user(n, 2))
+
+
+def absent_and_the_head_is_the_third(_: Office, rules: Routing, n: int) -> None:
+    Staff(rules.database).add_absence(user(n, 1), Period(time.time() - 60, time.time() + 3600))
+    Staff(rules.database).set_head(user(n, 1), user(n, 3))
+
+
 def deal_of_the_second(where: Office, _: Routing, n: int) -> None:
     where.portal.seed({"deals": [{"id": 900 + n, "name": "Deal", "contact": 5000 + n, "responsible": user(n, 2)}]})
 
@@ -134,6 +145,13 @@ CASES = {
     "DND": Case(23, 2, "do not disturb → user, ext. {2}", _FREE, before=does_not_want_to_be_disturbed),
     "ringing elsewhere": Case(24, 2, "rung by another call → user, ext. {2}", _FREE, before=is_rung_by_another_call),
     "workday closed": Case(25, 0, "ext. {1} → workday ended → the normal route", prepare=workday_over),
+    "deputy": Case(
+        35, 2, "workday ended → deputy, ext. {2} → ring", {"order": "responsible deputy"}, deputy_is_the_second
+    ),
+    "head of the absent": Case(
+        36, 3, "absent → no deputy → head, ext. {3} → ring",
+        {"order": "responsible deputy head", "absence": "on"}, absent_and_the_head_is_the_third,
+    ),
     "holiday": Case(26, 0, "holiday", {"holidays": _DATES, "timezone": "UTC"}),
     "out of hours": Case(27, 0, "outside the line's hours", {"hours": f"{(_TODAY + 3 * _DAY):%a} 10:00-11:00".lower()}),
     "last talker": Case(28, 3, "last talker", {"order": "talker responsible"}, before=talked_to_the_third),
@@ -218,7 +236,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         database = Database(f"sqlite:///{directory}/journal.db")
         set_rules(where, Routing(database))
         database.close()
-        time.sleep(1.5)  # the service looks for new rules twice a second
+        time.sleep(3)  # the service looks for new rules twice a second, for new employees every two
         played = asyncio.run(play_all(where))
         yield Day(where, played, {name: _show(where, case) for name, case in CASES.items()})
 
@@ -231,7 +249,8 @@ def _show(where: Office, case: Case) -> dict[str, Any]:
 
 
 def _calls(where: Office, *args: str) -> Any:
-    done = CliRunner().invoke(main, ["--config", str(where.program.config), "calls", *args, "--json"])
+    language = ["--lang", "en"] if args[0] == "show" else []
+    done = CliRunner().invoke(main, ["--config", str(where.program.config), "calls", *args, "--json", *language])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 

@@ -10,8 +10,11 @@ import pytest
 
 from itgrix_bx import reception
 from itgrix_bx.calls import policy
+from itgrix_bx.calls.directory import Period
+from itgrix_bx.calls.lines import Line
 from itgrix_bx.calls.policy import BLACK, VIP, Entry
 from itgrix_bx.report import details
+from sql import LineRules, Staff
 from sql.routing import Routing
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
 
@@ -271,3 +274,48 @@ def test_deals_are_given_up_for_a_while_and_asked_again(office: Office, monkeypa
     office.portal.faults([{"method": DEALS, "times": 1, "kind": "not_found"}])
     assert office.hook("inbound", "17.1", DID)["B24_ROUTE"] == "101"
     assert office.hook("inbound", "17.2", DID)["B24_ROUTE"] == "102"
+
+
+# --- who stands for whom -------------------------------------------------------------------------------
+
+
+def test_the_deputy_of_an_absent_manager_then_the_head_then_the_lines_user(office: Office) -> None:
+    staff, now = Staff(office.service.database), time.time()
+    rule(office, "order", "responsible deputy head line")
+    rule(office, "absence", "on")
+    LineRules(office.service.database).set(Line(DID, default_user=1))
+    staff.map_extension("200", 1)
+    staff.add_absence(11, Period(now - 60, now + 600))
+    staff.set_deputy(11, 12)
+    staff.set_head(11, 13)
+    office.service.employees.reread()
+    assert office.hook("inbound", "17.1", DID)["B24_ROUTE"] == "102"
+    assert told(office, "17.1")["route"].startswith("contact 7 → responsible, ext. 101 → absent → deputy, ext. 102")
+    staff.add_absence(12, Period())
+    office.service.employees.reread()
+    assert office.hook("inbound", "17.2", DID)["B24_ROUTE"] == "103"
+    staff.add_absence(13, Period())
+    office.service.employees.reread()
+    assert office.hook("inbound", "17.3", DID)["B24_ROUTE"] == "200"
+    assert "line's default user, ext. 200" in told(office, "17.3")["route"]
+
+
+def test_a_structure_with_a_circle_ends(office: Office) -> None:
+    staff = Staff(office.service.database)
+    rule(office, "order", "responsible deputy head")
+    rule(office, "absence", "on")
+    for one, other in ((11, 12), (12, 13), (13, 11)):
+        staff.set_deputy(one, other)
+        staff.set_head(one, other)
+        staff.add_absence(one, Period())
+    office.service.employees.reread()
+    reply = office.hook("inbound", "17.1", DID)
+    assert (reply["B24_ROUTE"], reply["B24_STATE"]) == ("", "registered")
+    assert "round in a circle (deputy)" in told(office, "17.1")["route"]
+
+
+def test_a_trunks_rules_hold_for_calls_without_a_number_of_their_own(office: Office) -> None:
+    rule(office, "seconds", "40", did="trunk/x")
+    assert office.hook("inbound", "17.1")["B24_ROUTE_SECONDS"] == "40"
+    rule(office, "seconds", "50", did=DID)
+    assert office.hook("inbound", "17.2", DID)["B24_ROUTE_SECONDS"] == "50"
