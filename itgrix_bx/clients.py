@@ -39,7 +39,7 @@ class Clients:
         self._deals: OrderedDict[str, tuple[Deals, float]] = OrderedDict()
         self._workdays: dict[int, tuple[str, float]] = {}  # by user: one client's answer serves the others
         self._changed: OrderedDict[tuple[str, int], float] = OrderedDict()
-        self._all_changed_at = self._nobody_changed_at = 0.0
+        self._all_changed_at = self._nobody_changed_at = self._deals_changed_at = 0.0
 
     def learn(self, number: str, entities: Sequence[dict[str, Any]]) -> None:
         """Remember what the portal's search gave for `number`."""
@@ -53,14 +53,12 @@ class Clients:
                 self._workdays[person["user_id"]] = (person.get("workday") or "", now)
 
     def changed(self, entity_type: str, entity_id: int) -> None:
-        """Use nothing learnt before now of an entity ("CONTACT", …). It may be the client of any unknown number now.
-
-        Of a deal ("DEAL") it is not known whose it is, so all are forgotten.
-        """
+        """Use nothing learnt before now of an entity ("CONTACT", …). It may be the client of any unknown number now,
+        as a deal ("DEAL") may be anybody's."""
         now = self._clock()
         with self._lock:
             if entity_type == "DEAL":
-                self._deals.clear()
+                self._deals_changed_at = now
                 return
             self._nobody_changed_at = now
             self._changed[entity_type, entity_id] = now
@@ -96,8 +94,8 @@ class Clients:
     def deals(self, number: str) -> Deals | None:
         """The open deals of a number's client as last told, if lately."""
         with self._lock:
-            known = self._deals.get(number)
-            return known[0] if known is not None and self._clock() - known[1] <= FRESH_S else None
+            deals, at = self._deals.get(number, (None, 0.0))
+            return deals if at > self._deals_changed_at and self._clock() - at <= FRESH_S else None
 
     def workday(self, user_id: int) -> str:
         """What the portal said of an employee's workday; empty when that was not lately."""

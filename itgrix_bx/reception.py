@@ -80,11 +80,18 @@ class Reception:
         same request); what is known at `until` (monotonic)."""
         if not self._portal.health.prompt:
             return self._without_portal(call, search)
-        known = self.clients.fresh(call.client_number) if search and self._inbound().answer == "cache" else None
+        known = self._from_memory(call, deals) if search and self._inbound().answer == "cache" else None
         answer: _Answer = SimpleQueue()
         self._submit(call, answer, search=search, waiting=known is None, until=until, deals=deals)
         heard = Heard(known) if known is not None else self._await(answer, until)
         return self._with_deals(call, heard)
+
+    def _from_memory(self, call: Call, deals: bool) -> Entities | None:
+        """A client good enough to answer the caller with; None when the portal must be asked."""
+        known = self.clients.fresh(call.client_number)
+        if known and deals and self._may_ask_deals(_SEARCH) and self.clients.deals(call.client_number) is None:
+            return None
+        return known
 
     def search(self, call: Call, *, until: float, deals: bool = False) -> Heard:
         """Find the client of a call that is registered already or will be."""

@@ -39,7 +39,12 @@ def show(context: Context, did: str, as_json: bool) -> None:
         stored = Routing(database)
         told, rules = stored.told(), stored.rules()
     found = _shown(did, told, rules)
-    echo_json(found) if as_json else _print_rules(found)
+    if as_json:
+        echo_json(found)
+        return
+    _print_rules(found)
+    if rules.policy(did).device and not context.settings().ami.username:
+        click.echo("note: the rule device has no effect as long as [ami] is not configured", err=True)
 
 
 @routing.command(

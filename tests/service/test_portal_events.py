@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from sql.routing import Routing
 from tests.service.conftest import CLIENT, DID, Office
 from tests.test_serve import free_port
 
@@ -42,6 +43,17 @@ def test_a_client_whose_card_was_changed_is_looked_up_again(office: Office, port
     assert tell(port, "ONCRMCONTACTUPDATE") == 200
     assert office.service.reception.clients.fresh(CLIENT) is None
     assert office.hook("inbound", "17.2", DID)["B24_STATE"] == "registered"  # the portal was asked
+
+
+def test_after_a_deal_was_changed_the_open_deals_are_asked_for_again(office: Office, port: int) -> None:
+    Routing(office.service.database).set("", "order", "deal responsible")
+    office.service.rules.look()
+    for call_id, expected in (("17.1", "registered"), ("17.2", "deferred")):  # the second is answered from memory
+        reply = office.hook("inbound", call_id, DID)
+        assert (reply["B24_STATE"], reply["B24_ROUTE"]) == (expected, "101")
+    office.portal.seed({"deals": [{"id": 55, "contact": 7, "responsible": 12}]})
+    assert tell(port, "ONCRMDEALADD", "55") == 200
+    assert office.hook("inbound", "17.3", DID)["B24_ROUTE"] == "102"
 
 
 @pytest.mark.parametrize("token", ["", "another", TOKEN + "x", "ключ"])
