@@ -189,6 +189,11 @@ class Bitrix24:
         """Whether a command would leave at once on its own."""
         return self._gate.plenty
 
+    def has_room(self, method: str) -> bool:
+        """Whether the portal's limit of working time lets a command of `method` leave now."""
+        with self._gate.lock:
+            return self._worktime.room(method) > 0
+
     def upload(
         self,
         target: UploadUrl,

@@ -319,7 +319,9 @@ class Reception:
         log.warning("calls cannot be routed by open deals: %s", error)
 
     def _may_ask_deals(self, *beside: str) -> bool:
-        return time.monotonic() >= self._deals_again_at and self._fit(*beside, _DEALS)
+        """Whether deals may ride in a caller's request: one whose method is closed would hold all of it up."""
+        allowed = time.monotonic() >= self._deals_again_at and self._portal.has_room(_DEALS)
+        return allowed and self._fit(*beside, _DEALS)
 
     def _fit(self, *methods: str) -> bool:
         """Whether these together are answered comfortably while a caller waits."""

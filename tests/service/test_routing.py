@@ -180,6 +180,14 @@ def test_deals_that_are_refused_harm_neither_registration_nor_card_nor_route(
     eventually(lambda: office.known()["open_cards"])
 
 
+def test_deals_that_used_up_their_working_time_hold_no_later_call_up(office: Office) -> None:
+    with_a_deal(office)
+    office.portal.faults([{"method": DEALS, "times": 1, "kind": "blocked"}])
+    for n in range(3):
+        assert office.hook("inbound", f"17.{n}", DID)["B24_STATE"] == "registered"
+    assert len(asked(office, DEALS)) == 1
+
+
 def test_deals_too_slow_for_the_caller_are_left_out_of_the_request(make_office: Callable[..., Office]) -> None:
     office = make_office(inbound={"deadline": 0.6})
     with_a_deal(office)
@@ -319,3 +327,17 @@ def test_a_trunks_rules_hold_for_calls_without_a_number_of_their_own(office: Off
     assert office.hook("inbound", "17.1")["B24_ROUTE_SECONDS"] == "40"
     rule(office, "seconds", "50", did=DID)
     assert office.hook("inbound", "17.2", DID)["B24_ROUTE_SECONDS"] == "50"
+
+
+def test_all_rules_together_cost_no_request_of_their_own(office: Office) -> None:
+    for name, words in {
+        "order": "talker deal responsible deputy head line user:12 ext:103", "device": "free", "absence": "on",
+        "hours": "mon-sun 00:00-24:00", "timezone": "Europe/Moscow", "holidays": "2001-01-01", "clients": "all",
+        "prefer": "company contact", "seconds": "7",
+    }.items():  # fmt: skip
+        rule(office, name, words)
+    phones(office, _101="busy", _102="dnd")
+    before = office.known()["http_requests"]
+    reply = office.hook("inbound", "17.1", DID)
+    assert (reply["B24_ROUTE"], reply["B24_ROUTE_SECONDS"]) == ("103", "7")
+    assert office.known()["http_requests"] == before + 1
