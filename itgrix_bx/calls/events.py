@@ -50,6 +50,9 @@ class Kind(StrEnum):
 HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP, Kind.GONE})
 
 
+# Ids that begin so are test calls of `dialplan check`: they prove the way to the journal, the portal hears of none.
+CHECK_ID = "b24-check-"
+
 # As unique as a UUID each, without asking the kernel for each.
 _PROCESS = uuid.uuid4().hex[:20]
 _count = itertools.count()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from itgrix_bx.calls.call import IN, OUT, Call
 from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.events import CHECK_ID
 from itgrix_bx.calls.number_lists import DID, EXTENSION, NUMBER, TRUNK, Lists
 from itgrix_bx.calls.number_rules import Rule, Where
 from itgrix_bx.calls.numbers import e164, spelling
@@ -89,6 +90,8 @@ class Numbering:
 
     def skip(self, call: Call, directory: Directory) -> Skip | None:
         """Why a call is not for the CRM; None when it is. Its `client_number` has been read."""
+        if call.call_id.startswith(CHECK_ID):
+            return Skip(Phrase("a test call of `dialplan check`"))
         number, where = call.client_number, Where(call.direction, call.trunk, call.did)
         if not number:
             return Skip(Phrase("no telephone number; for anonymous callers see [numbers] anonymous"))

@@ -1,0 +1,1 @@
+"""Putting the hooks into a phone system's dialplan, and taking them away again without a trace."""

@@ -1,0 +1,164 @@
+"""The hooks of a generated dialplan (FreePBX, Issabel, Elastix): the shipped file, and how it lives with others.
+
+The first definition of an extension wins in Asterisk, and a user's pattern may be better than ours, so two bodies of
+one hook cannot stand side by side. A marked header line behind the user's own moves his body, untouched, into a context
+of another name; ours has the hook's name and calls his.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import resources
+
+from itgrix_bx.pbx.installer.reading import Line
+from itgrix_bx.pbx.installer.system import CUSTOM, GENERATED, PREDIAL, System
+from itgrix_bx.pbx.installer.tree import InstallError, Tree
+
+INBOUND = "from-pstn-custom"
+SHIPPED_ADDRESS = "127.0.0.1:4575"
+_STOCK = ("extensions.conf", GENERATED)
+_ENDING = re.compile(r",(?:MacroExit|Return|NoOp)(?:\(\))?$", re.I)
+_STOCK_NAMES = re.compile(r"extensions_(?:additional|override_(?:issabel|elastix)).*\.conf$")
+
+
+@dataclass
+class Neighbours:
+    """Who else uses the hooks. `chained`: hook -> the file with the user's body; `moved`: file -> line index -> the header
+    line to add; `left`: hooks that are not ours to take; `warnings` say why, and the cure."""
+
+    chained: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, dict[int, str]] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+
+
+def shipped(name: str, address: str) -> str:
+    """A shipped file with the service's address."""
+    text = resources.files("itgrix_bx.dialplan").joinpath(name).read_text(encoding="utf-8")
+    return text.replace(f"agi://{SHIPPED_ADDRESS}", f"agi://{address}")
+
+
+def neighbours(tree: Tree, dialplan: list[Line]) -> Neighbours:
+    """The user's own bodies of the hooks, in whatever file they are. Raises InstallError for hooks pasted by hand."""
+    if pasted := next((line for line in dialplan if line.header and line.section == "b24-agi"), None):
+        raise InstallError(
+            f"{pasted.where}: the hooks were pasted here by hand; delete them from this file, then run this again"
+        )
+    found = Neighbours()
+    for hook in (INBOUND, *PREDIAL):
+        body = [line for line in dialplan if line.section == hook]
+        speaking = {line.file for line in body if _says(tree, line)}
+        if headers := [line for line in body if line.header and line.file in speaking]:
+            _chain(tree, dialplan, hook, headers, found)
+    return found
+
+
+def _says(tree: Tree, line: Line) -> bool:
+    """Whether a body does anything: the stock hooks, which are read after ours, only end."""
+    stock = line.file == tree.named(_STOCK[0]) and _ENDING.search(line.text)
+    return not line.header and not line.text.startswith("#") and not stock
+
+
+def _chain(tree: Tree, dialplan: list[Line], hook: str, headers: list[Line], found: Neighbours) -> None:
+    obstacle = next(filter(None, (_obstacle(tree, line) for line in headers)), "") or _jumps(dialplan, hook)
+    if obstacle:
+        found.left.add(hook)
+        lost = "inbound" if hook == INBOUND else "outbound" if hook == PREDIAL[0] else "ringing and answered"
+        found.warnings.append(f"{obstacle}; until then {lost} calls are not reported by this hook")
+        return
+    found.chained[hook] = headers[0].file
+    for line in headers:
+        options = line.header[2] if line.header else None
+        added = f"[{their(hook)}]" + (f"({options})" if options else "")
+        found.moved.setdefault(line.file, {})[line.index] = added
+
+
+def _obstacle(tree: Tree, line: Line) -> str:
+    """Why this body cannot be moved, and what to do; "" when it can."""
+    context = f"{line.where}: [{line.section}]"
+    options = line.header[2] if line.header else None
+    if _is_stock(tree, line.file):
+        return f"{context} is in a file that is not the user's; move it to {CUSTOM} and run this again"
+    if options and options.strip() not in ("+", "!"):
+        return f"{context} takes lines from ({options}); write them out and run this again"
+    return ""
+
+
+def _is_stock(tree: Tree, file: str) -> bool:
+    return file in map(tree.named, _STOCK) or bool(_STOCK_NAMES.search(file)) or tree.is_linked(file)
+
+
+def _jumps(dialplan: Iterable[Line], hook: str) -> str:
+    """A body that jumps to itself by name would come to ours."""
+    for line in dialplan:
+        called = re.search(rf"\b(?:Goto|GotoIf|Gosub|GosubIf)\(.*\b{re.escape(hook)},", line.text, re.I)
+        if called and line.section == hook:
+            return f"{line.where}: [{hook}] jumps to itself by its name; leave the name out and run this again"
+    return ""
+
+
+def their(hook: str) -> str:
+    """Where the user's body of `hook` stands; a Macro's context must begin with macro-."""
+    return f"macro-b24-their-{hook.removeprefix('macro-')}" if hook.startswith("macro-") else f"b24-their-{hook}"
+
+
+def _ours(hook: str) -> str:
+    return f"macro-b24-own-{hook.removeprefix('macro-')}"
+
+
+def render(system: System, address: str, found: Neighbours) -> str:
+    """The block for extensions_custom.conf."""
+    text = shipped("extensions_custom.conf", address)
+    before = [_CHECK]
+    for hook, where in found.chained.items():
+        if hook == INBOUND:
+            before.append(f"[b24-from-pstn]                 ; yours ({where}) comes right after ours\n")
+            before.append(f"include => {their(hook)}\n\n")
+        else:
+            before.append(_both(system, hook, where))
+            text = _renamed(text, hook, _ours(hook))
+    for hook in found.left:
+        text = _renamed(text, hook, f"b24-unused-{hook}")
+    return "".join(before) + text
+
+
+def _renamed(text: str, context: str, name: str) -> str:
+    changed, count = re.subn(rf"^\[{re.escape(context)}\]", f"[{name}]", text, flags=re.M)
+    if not count:
+        raise InstallError(f"the shipped dialplan has no [{context}]; install this program again")
+    return changed
+
+
+def _both(system: System, hook: str, where: str) -> str:
+    """The user's body first: it may decide that this trunk is not taken."""
+    calls = [_call(system, their(hook)), _call(system, _ours(hook))]
+    end = "Return()" if system.gosub else "NoOp()"
+    return (
+        f"[{hook}]          ; yours ({where}), then ours\n"
+        f"exten => s,1,{calls[0]}\n"
+        f' same => n,GotoIf($["${{PREDIAL_HOOK_RET}}"="BYPASS"]?end)\n'
+        f" same => n,{calls[1]}\n"
+        f" same => n(end),{end}\n\n"
+    )
+
+
+def _call(system: System, context: str) -> str:
+    return f"Gosub({context},s,1())" if system.gosub else f"Macro({context.removeprefix('macro-')})"
+
+
+# `dialplan check` calls it: the service knows the id for no call, and the call leaves no record.
+_CHECK = """\
+[b24-check]
+exten => _X.,1,Set(CDR_PROP(disable)=1)
+ same => n,Gosub(b24-agi,inbound,1(b24-check-${EXTEN},,))
+ same => n,Set(GLOBAL(B24_CHECK)=${EXTEN}:${B24_RC}:${B24_STATE})
+ same => n,Hangup()
+
+[b24-then]                      ; Custom Destination `b24-then,ext-group.600,1`: the responsible first, else group 600
+exten => _[a-z].,1,Gosub(b24-customdest,s,1)
+ same => n,Goto(${CUT(EXTEN,.,1)},${CUT(EXTEN,.,2)},1)
+
+"""
+CHECK = _CHECK.partition("[b24-then]")[0]

@@ -1,0 +1,114 @@
+"""What is ours in somebody else's file: a block between two marks, and single marked lines.
+
+Only whole lines are added and none is changed, so that taking ours away restores the file byte for byte, whatever was
+edited around it. Everything works on bytes: the files have any encoding and either line end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TAKEN_AWAY = "`itgrix-bx dialplan remove` takes it away"
+_BEGIN = re.compile(rb"[;#] >>> itgrix-bx\b(.*)")
+_END = re.compile(rb"[;#] <<< itgrix-bx\b")
+_LINE = re.compile(rb"[;#] <> itgrix-bx\b(.*)")
+ANY = re.compile(rb"[;#] (?:>>>|<<<|<>) itgrix-bx\b")
+_NO_END_OF_LINE, _NEW_FILE = b"(the line before had no end)", b"(the file is ours)"
+
+
+class MarkError(ValueError):
+    """Marks that do not pair; the text says in which line and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """A line that is not ours: its number in the file as it is now, and its bytes with the line end."""
+
+    number: int
+    raw: bytes
+
+
+def theirs(data: bytes) -> list[Theirs]:
+    """The lines that are not ours. Raises MarkError."""
+    kept: list[Theirs] = []
+    began, flags, last = 0, b"", b""
+    for number, raw in enumerate(_lines(data), 1):
+        if begin := _BEGIN.match(raw):
+            if began:
+                raise _unpaired(number, "a second block of itgrix-bx begins before the first has ended")
+            began, flags = number, begin[1]
+        elif _END.match(raw):
+            if not began:
+                raise _unpaired(number, "a block of itgrix-bx ends that has not begun")
+            began, last = 0, flags
+        elif not began and (single := _LINE.search(raw)):
+            last = single[1]
+        elif not began:
+            kept.append(Theirs(number, raw))
+            last = b""
+    if began:
+        raise _unpaired(began, "the block of itgrix-bx that begins here has no end")
+    if _NO_END_OF_LINE in last and kept:
+        kept[-1] = Theirs(kept[-1].number, kept[-1].raw.rstrip(b"\r\n"))
+    return kept
+
+
+def without(data: bytes) -> bytes | None:
+    """The file as it was before us; None when it was not there. Raises MarkError."""
+    rest = b"".join(line.raw for line in theirs(data))
+    return None if not rest and is_new(data) else rest
+
+
+def block(data: bytes) -> str:
+    """What stands in our block, "" when there is none; line ends are plain. Raises MarkError."""
+    theirs(data)
+    found = re.search(rb"^[;#] >>> itgrix-bx\b[^\n]*\n(.*?)^[;#] <<< itgrix-bx\b", data, re.S | re.M)
+    return found[1].replace(b"\r\n", b"\n").decode("utf-8", "replace") if found else ""
+
+
+def is_new(data: bytes) -> bool:
+    """Whether the file was made by us."""
+    return any(_NEW_FILE in begin[1] for begin in map(_BEGIN.match, _lines(data)) if begin)
+
+
+def with_block(data: bytes | None, body: str, *, what: str, at: int | None = None, sign: str = ";") -> bytes:
+    """`body` as our block before line index `at`, at the end without it; `data` None makes a new file."""
+    lines = _lines(data or b"")
+    place = len(lines) if at is None else at
+    end = line_end(data or b"")
+    flags = b" " + _NEW_FILE if data is None else b""
+    before = b"".join(lines[:place])
+    if before and not before.endswith(b"\n"):
+        before += end
+        flags += b" " + _NO_END_OF_LINE
+    text = f"{sign} >>> itgrix-bx: {what}; {TAKEN_AWAY}".encode() + flags
+    inner = [text, *body.encode("utf-8").rstrip(b"\n").split(b"\n"), f"{sign} <<< itgrix-bx".encode()]
+    return before + b"".join(line + end for line in inner) + b"".join(lines[place:])
+
+
+def with_lines(data: bytes, additions: Mapping[int, str], *, sign: str = ";") -> bytes:
+    """Each text of `additions` as a marked line behind the line of that index."""
+    lines, end = _lines(data), line_end(data)
+    for index in sorted(additions, reverse=True):
+        added = f"{additions[index]} {sign} <> itgrix-bx: {TAKEN_AWAY}".encode()
+        if lines[index].endswith(b"\n"):
+            lines.insert(index + 1, added + end)
+        else:
+            lines[index] += end + added + b" " + _NO_END_OF_LINE
+    return b"".join(lines)
+
+
+def line_end(data: bytes) -> bytes:
+    """CR LF where most of the file's lines end so."""
+    return b"\r\n" if 2 * data.count(b"\r\n") > data.count(b"\n") else b"\n"
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Only a line feed ends a line, as for Asterisk."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", data)
+
+
+def _unpaired(number: int, what: str) -> MarkError:
+    return MarkError(f"line {number}: {what}; delete what is left of it by hand, then run this again")

@@ -1,0 +1,143 @@
+"""The hooks on a plain Asterisk, whose dialplan stays as it is: endpoints come to contexts of ours that report the call
+and go on in theirs at the same extension.
+
+Whether an extension exists, could with more digits, or has a hint is asked before there is a channel; our context
+answers that with theirs, which it includes. Only once there is a channel its switch leads to ours. So numbers that do
+not exist are refused as before, digits may come one by one, and lamps go on working.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itgrix_bx.pbx.installer.endpoints import Entry, Place
+from itgrix_bx.pbx.installer.hooks import CHECK, shipped
+from itgrix_bx.pbx.installer.tree import InstallError
+
+LIBRARY = "itgrix-bx.conf"
+DIALPLAN = "extensions.conf"
+_CONTEXT = re.compile(r"[A-Za-z0-9_.@-]{1,60}")  # Asterisk's longest has 79, and ours are longer than theirs
+_OURS = re.compile(r"^\[b24-(in|out)-([^\]]+)\]$", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The contexts that trunks and phones come to."""
+
+    inbound: tuple[str, ...] = ()
+    outbound: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.inbound or self.outbound)
+
+
+def installed(block: str) -> Chosen:
+    """What an earlier installation was told."""
+    found = _OURS.findall(block)
+    return Chosen(tuple(c for kind, c in found if kind == "in"), tuple(c for kind, c in found if kind == "out"))
+
+
+def guessed(places: Sequence[Place]) -> Chosen:
+    """Contexts of trunks only and of phones only; one that both use must be told."""
+    inbound = tuple(p.context for p in places if p.trunks and not p.phones)
+    return Chosen(inbound, tuple(p.context for p in places if p.phones and not p.trunks))
+
+
+def described(places: Sequence[Place]) -> str:
+    """`from-trunk (trunk mtt), from-internal (101, 102)`."""
+    words = []
+    for place in places:
+        users = [f"trunk {name}" for name in place.trunks] + list(place.phones)
+        more = f" and {len(users) - 4} more" if len(users) > 4 else ""
+        words.append(f"{place.context} ({', '.join(users[:4])}{more})" if users else place.context)
+    return ", ".join(words)
+
+
+def redirected(found: Sequence[Entry], chosen: Chosen) -> dict[str, dict[int, str]]:
+    """file -> line index -> the line to add behind it. Raises InstallError."""
+    _refuse_strange(found, chosen)
+    lines: dict[str, dict[int, str]] = {}
+    for entry in found:
+        if ours := target(entry, chosen):
+            key = entry.line.text.partition("=")[0].strip()
+            lines.setdefault(entry.line.file, {})[entry.line.index] = f"{key}={ours}"
+    return lines
+
+
+def target(entry: Entry, chosen: Chosen) -> str:
+    """The context of ours for the endpoints of a line, "" when they stay. Raises InstallError."""
+    coming, going = entry.context in chosen.inbound, entry.context in chosen.outbound
+    if coming and going and entry.trunks and entry.phones:
+        raise InstallError(
+            f"{entry.line.where}: trunks and phones share this line; give the trunks a context= of their own, "
+            "then run this again"
+        )
+    if coming and (not going or entry.trunks):
+        return f"b24-in-{entry.context}"
+    return f"b24-out-{entry.context}" if going else ""
+
+
+def _refuse_strange(found: Sequence[Entry], chosen: Chosen) -> None:
+    known = {entry.context for entry in found}
+    for context in (*chosen.inbound, *chosen.outbound):
+        if not _CONTEXT.fullmatch(context):
+            raise InstallError(f"{context[:80]!r} is no name of a context; name one of {', '.join(sorted(known))}")
+        if context not in known:
+            there = f"known are {', '.join(sorted(known))}" if known else "no endpoint names one"
+            raise InstallError(
+                f"no endpoint has context={context} ({there}); name one of them, or set it in pjsip.conf or sip.conf"
+            )
+
+
+def render(address: str, chosen: Chosen) -> str:
+    """The file itgrix-bx.conf."""
+    parts = [shipped(LIBRARY, address), CHECK]
+    parts += [_inbound(context) for context in chosen.inbound]
+    parts += [_outbound(context) for context in chosen.outbound]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _gate(ours: str, theirs: str) -> str:
+    enter = ours.replace("b24-", "b24-enter-", 1)
+    return (
+        f"[{ours}]\n"
+        f'eswitch => Loopback/@${{IF($["${{CHANNEL}}"=""]?b24-nobody:{enter})}}\n'
+        f"include => {theirs}\n\n"
+        f"[{enter}]\n"
+    )
+
+
+# What the network says passes FILTER() before it is an argument; \x2D is the minus.
+_SAME = r"${FILTER(0-9A-Za-z+*#_.\x2D,${EXTEN})},1"
+
+
+def _inbound(context: str) -> str:
+    ours = f"b24-in-{context}"
+    return (
+        f"; ---- trunks with context={context} come here and go on in [{context}] --------\n"
+        + _gate(ours, context)
+        + "exten => _[+0-9]!,1,Gosub(b24-in,s,1(${FILTER(0-9+,${EXTEN})}))\n"
+        f" same => n,Goto({context},{_SAME})\n"
+        "exten => s,1,Gosub(b24-in,s,1())\n"
+        f" same => n,Goto({context},s,1)\n"
+    )
+
+
+def _outbound(context: str) -> str:
+    """Five digits and more that no phone here has: what is shorter is a service or a colleague."""
+    ours = f"b24-out-{context}"
+    phone = " | ".join(
+        f'("${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="INVALID" & "${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="")'
+        for kind in ("PJSIP", "SIP")
+    )
+    hint = f'"${{HINT(${{B24_TO}}@{context})}}"!=""'
+    return (
+        f"; ---- phones with context={context} come here and go on in [{context}] --------\n"
+        + _gate(ours, context)
+        + "exten => _[+0-9]XXXX!,1,Set(B24_TO=${FILTER(0-9+,${EXTEN})})\n"
+        f" same => n,GotoIf($[{hint} | {phone}]?on)      ; a colleague\n"
+        ' same => n,Gosub(b24-out,s,1(${B24_TO},${IF($["${B24_DIR}"="in"]?:${CUT(CUT(CHANNEL,/,2),-,1)})}))\n'
+        f" same => n(on),Goto({context},{_SAME})\n"
+    )

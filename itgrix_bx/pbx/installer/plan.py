@@ -1,0 +1,298 @@
+"""What an installation or its removal changes, file by file, before anything is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from itgrix_bx.config import Ami
+from itgrix_bx.pbx.installer import endpoints, hooks, manager, marks, own_config, plain, reading, system
+from itgrix_bx.pbx.installer.reading import Line
+from itgrix_bx.pbx.installer.system import System
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, keep_copy, now, replace
+
+GLOBALS = "globals_custom.conf"
+_MAIN = "extensions.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`before` None: a new file; `after` None: the file goes."""
+
+    name: str
+    path: Path
+    before: bytes | None
+    after: bytes | None
+
+    def diff(self) -> str:
+        """Unified, secrets hidden."""
+        old, new = (manager.hidden((text or b"").decode("utf-8", "replace")) for text in (self.before, self.after))
+        lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), self.name, self.name)
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+@dataclass
+class Plan:
+    """`warnings`: what keeps it from working, each with its cure; `contexts`: those that must be loaded afterwards;
+    `reloads`: the commands for it; `samples`: endpoint -> the context of ours it must come to."""
+
+    tree: Tree
+    system: System
+    changes: list[Change] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    chosen: plain.Chosen = field(default_factory=plain.Chosen)
+    contexts: list[str] = field(default_factory=list)
+    reloads: list[str] = field(default_factory=lambda: ["dialplan reload"])
+    samples: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the administrator asked for. `config`: our own configuration, which learns the manager's user."""
+
+    address: str
+    chosen: plain.Chosen = field(default_factory=plain.Chosen)
+    ami: Ami | None = None
+    config: Path | None = None
+
+
+@dataclass
+class _Edit:
+    """What is put into one file: lines by the index of the line before them, a block at an index (None: at the end)."""
+
+    lines: dict[int, str] = field(default_factory=dict)
+    body: str = ""
+    what: str = ""
+    at: int | None = None
+
+
+def marked(tree: Tree) -> list[str]:
+    """The files that hold something of ours."""
+    return [name for name in tree.everything() if marks.ANY.search(tree.read(name) or b"")]
+
+
+def installation(tree: Tree, wishes: Wishes, asterisk: str = "") -> Plan:
+    """What `install` would do. Raises InstallError."""
+    dialplan = reading.lines(tree, _MAIN)
+    if not dialplan:
+        raise InstallError(f"{tree.named(_MAIN)} is not there or empty; name Asterisk's configuration with --etc DIR")
+    plan = Plan(tree, system.recognise(tree, dialplan, asterisk))
+    _refuse_clash(plan.system, wishes.address)
+    edits: dict[str, _Edit] = {}
+    if plan.system.generated:
+        _generated(plan, edits, dialplan, wishes)
+    else:
+        _plain(plan, edits, wishes)
+    if wishes.ami is not None:
+        _manager_user(plan, edits, wishes, wishes.ami)
+    plan.changes[:0] = list(_changes(tree, edits))
+    plan.reloads += _of_manager(plan)
+    return plan
+
+
+def removal(tree: Tree, config: Path | None = None) -> Plan:
+    """What `remove` would do. Raises InstallError."""
+    plan = Plan(tree, system.recognise(tree, reading.lines(tree, _MAIN)))
+    plan.changes = list(_changes(tree, {}))
+    chosen = installed_contexts(tree)
+    moved = [entry for entry in endpoints.entries(tree) if entry.context in (*chosen.inbound, *chosen.outbound)]
+    # Endpoints leave our contexts before these go.
+    plan.reloads = [*endpoints.reloads(moved), *plan.reloads, *_of_manager(plan)]
+    if config is not None:
+        plan.changes += _of_config(config, own_config.without_user(config))
+    return plan
+
+
+def installed_address(tree: Tree) -> str:
+    """The service's address in what is installed, "" without."""
+    for name in (system.CUSTOM, plain.LIBRARY):
+        if found := re.search(r"\bagi://([^/,\s;)]+)", _block_of(tree, name)):
+            return found[1]
+    return ""
+
+
+def installed_contexts(tree: Tree) -> plain.Chosen:
+    """The contexts an earlier installation was told."""
+    return plain.installed(_block_of(tree, plain.LIBRARY))
+
+
+def apply(plan: Plan) -> Path | None:
+    """Do it: all files or none; where the copies are. Raises InstallError."""
+    done: list[Change] = []
+    shelf: Path | None = None
+    model = plan.tree.place(_MAIN)
+    stamp = now()
+    try:
+        for change in plan.changes:
+            if (change.path.read_bytes() if change.path.exists() else None) != change.before:
+                raise InstallError(f"{change.name} was changed by somebody else just now; run this again")
+        for change in plan.changes:
+            if change.before is not None:
+                shelf = keep_copy(plan.tree, change.path, stamp)
+        for change in plan.changes:
+            replace(change.path, change.after, like=model)
+            done.append(change)
+    except OSError as error:
+        for change in reversed(done):
+            with contextlib.suppress(OSError):
+                replace(change.path, change.before, like=model)
+        what = f"{error.filename or 'a file'}: {error.strerror}"
+        raise InstallError(f"{what}; nothing is changed: run this as root, with room on the disk") from None
+    return shelf
+
+
+def _of_manager(plan: Plan) -> list[str]:
+    return ["manager reload"] if any("/manager" in change.name for change in plan.changes) else []
+
+
+# --- the files -----------------------------------------------------------------------------------
+
+
+def _changes(tree: Tree, edits: dict[str, _Edit]) -> Iterator[Change]:
+    for name in sorted({*map(tree.named, edits), *marked(tree)}):
+        before = tree.read(name)
+        edit = next((edit for key, edit in edits.items() if tree.named(key) == name), _Edit())
+        try:
+            after = _edited(before, edit)
+        except marks.MarkError as error:
+            raise InstallError(f"{name}, {error}") from None
+        if after != before:
+            yield Change(name, tree.place(name), before, after)
+
+
+def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
+    base = None if before is None else marks.without(before)
+    if edit.lines and base is not None:
+        base = marks.with_lines(base, edit.lines)
+    return marks.with_block(base, edit.body, what=edit.what, at=edit.at) if edit.body else base
+
+
+def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes: Wishes) -> None:
+    tree = plan.tree
+    found = hooks.neighbours(tree, dialplan)
+    plan.warnings += found.warnings
+    edits |= {name: _Edit(lines) for name, lines in found.moved.items()}
+    custom = edits.setdefault(tree.named(system.CUSTOM), _Edit())
+    custom.body = hooks.render(plan.system, wishes.address, found)
+    custom.what, custom.at = "the hooks", reading.first_section(tree, system.CUSTOM)
+    if settings := _missing_globals(plan, dialplan):
+        edits[tree.named(GLOBALS)] = _Edit(body=settings, what="settings of the hooks")
+    plan.contexts = [hook for hook in (hooks.INBOUND, *sorted(plan.system.hooks)) if hook not in found.left]
+    for name in (system.CUSTOM, *([GLOBALS] if settings else [])):
+        _look_for_include(plan, dialplan, name)
+
+
+def _missing_globals(plan: Plan, dialplan: list[Line]) -> str:
+    there = {line.pair() for line in dialplan if line.section == "globals"}
+    wanted = [text for text in plan.system.globals if _pair(text) not in there]
+    return "".join(f"{text}\n" for text in wanted)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(" = ")
+    return name.lower(), value
+
+
+def _look_for_include(plan: Plan, found: list[Line], name: str) -> None:
+    whole = plan.tree.named(name)
+    includes = (re.match(r'#(?:try)?include\s+["<]?([^">]+)', line.text, re.I) for line in found)
+    if not any(whole in plan.tree.matching(include[1].strip()) for include in includes if include):
+        plan.warnings.append(
+            f"nothing includes {name}, so Asterisk does not read it: put `#include {name}` back where "
+            f"{plan.system.kind} has it (it generates those files; its own update or reload does that)"
+        )
+
+
+def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
+    tree = plan.tree
+    library = tree.read(plain.LIBRARY)
+    if library is not None and marks.without(library):
+        raise InstallError(
+            f"{tree.named(plain.LIBRARY)} was put there by hand; use those hooks, or delete it and its #include and "
+            "run this again"
+        )
+    found = endpoints.entries(tree)
+    plan.chosen = wishes.chosen or installed_contexts(tree) or _guessed(plan, endpoints.places(found))
+    for file, lines in plain.redirected(found, plan.chosen).items():
+        edits[file] = _Edit(lines)
+    edits[plain.LIBRARY] = _Edit(body=plain.render(wishes.address, plan.chosen), what="the hooks")
+    at = reading.first_section(tree, plain.DIALPLAN)
+    edits[tree.named(plain.DIALPLAN)] = _Edit(body=f'#include "{plain.LIBRARY}"\n', what="the hooks", at=at)
+    moved = [entry for entry in found if plain.target(entry, plan.chosen)]
+    plan.reloads += endpoints.reloads(moved)
+    for entry in moved:
+        for name in (*entry.trunks[:1], *entry.phones[:1]):
+            plan.samples[name] = plain.target(entry, plan.chosen)
+    plan.contexts = [f"b24-in-{c}" for c in plan.chosen.inbound] + [f"b24-out-{c}" for c in plan.chosen.outbound]
+
+
+def _guessed(plan: Plan, places: list[endpoints.Place]) -> plain.Chosen:
+    chosen = plain.guessed(places)
+    if not chosen:
+        told = plain.described(places) or "no endpoint names one in pjsip.conf or sip.conf"
+        raise InstallError(f"say to which contexts trunks and phones come, --inbound and --outbound: {told}")
+    plan.warnings += [
+        f"{place.context} is left out: trunks and phones share it; name it with --inbound and --outbound"
+        for place in places
+        if place.trunks and place.phones
+    ]
+    return chosen
+
+
+def has_manager_user(tree: Tree) -> bool:
+    """Whether an earlier installation made the manager's user."""
+    return any(_block_of(tree, name) for name in (manager.CUSTOM, manager.MAIN))
+
+
+def _block_of(tree: Tree, name: str) -> str:
+    try:
+        return marks.block(tree.read(name) or b"")
+    except marks.MarkError as error:
+        raise InstallError(f"{tree.named(name)}, {error}") from None
+
+
+def _refuse_clash(found: System, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if found.own_fastagi and port == "4573" and host in ("127.0.0.1", "localhost"):
+        raise InstallError(
+            f"port 4573 belongs to {found.kind}'s own FastAGI server, which our calls would end; "
+            'set [fastagi] listen = "127.0.0.1:4575", restart the service, then run this again'
+        )
+
+
+# --- the manager's user --------------------------------------------------------------------------
+
+
+def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami) -> None:
+    tree = plan.tree
+    file = manager.CUSTOM if plan.system.generated else manager.MAIN
+    there = reading.lines(tree, manager.MAIN)
+    ours = own_config.manager_user(wishes.config)
+    configured = ami.username if not ours else ""
+    name = configured or manager.USERNAME
+    if theirs := manager.of_user(there, name):
+        if not configured:
+            plan.warnings.append(f"{theirs.where}: there is a user {name} already; put its name and secret into [ami]")
+        return
+    if not configured and wishes.config is None:
+        plan.warnings.append(
+            "no configuration file, so no manager user is made: run `itgrix-bx setup`, then this again"
+        )
+        return
+    secret = ami.secret.get_secret_value() if configured else ours or manager.new_secret()
+    edits[tree.named(file)] = _Edit(body=manager.block(name, secret, wishes.address), what="the service's user")
+    if plan.system.generated:
+        _look_for_include(plan, there, file)
+    if not manager.is_on(there):
+        plan.warnings.append(f"the manager is off: set enabled = yes in [general] of {tree.named(manager.MAIN)}")
+    if not configured and wishes.config is not None:
+        plan.changes += _of_config(wishes.config, own_config.with_user(wishes.config, name, secret))
+
+
+def _of_config(config: Path, after: bytes) -> list[Change]:
+    before = config.read_bytes()
+    return [Change(str(config), config, before, after)] if after != before else []

@@ -1,0 +1,151 @@
+"""The configuration files of an Asterisk, of this machine or below another root, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections import deque
+from pathlib import Path, PurePosixPath
+
+ETC = "/etc/asterisk"
+BACKUPS = "/var/backups/itgrix-bx"
+_MOST_LINKS = 40
+
+
+class InstallError(Exception):
+    """The installer does not go on; one sentence that says what to do."""
+
+
+class Tree:
+    """Files are named as Asterisk names them (`/etc/asterisk/…`); links are followed inside the root only, as in a
+    chroot."""
+
+    def __init__(self, root: Path = Path("/"), etc: str = ETC) -> None:
+        self.root = root
+        self.etc = etc
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the files are another system's."""
+        return self.root != Path("/")
+
+    def named(self, name: str) -> str:
+        """The whole name of a file that is told as in an #include."""
+        return str(PurePosixPath(self.etc) / name)
+
+    def place(self, name: str) -> Path:
+        """The file behind `name` on this machine. Raises InstallError."""
+        left, at, links = deque(PurePosixPath(self.named(name)).parts[1:]), PurePosixPath("/"), 0
+        while left:
+            part = left.popleft()
+            here = self._on_disk(at / part)
+            if part == "..":
+                at = at.parent
+            elif not here.is_symlink():
+                at = at / part
+            elif (links := links + 1) > _MOST_LINKS:
+                raise InstallError(f"{name} is a link that leads nowhere; put that right, then run this again")
+            else:
+                target = PurePosixPath(os.readlink(here))
+                at = PurePosixPath("/") if target.is_absolute() else at
+                left.extendleft(reversed([part for part in target.parts if part != "/"]))
+        return self._on_disk(at)
+
+    def read(self, name: str) -> bytes | None:
+        """None when there is no such file. Raises InstallError."""
+        try:
+            return self.place(name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InstallError(f"{self.named(name)} cannot be read ({error.strerror}); run this as root") from None
+
+    def exists(self, name: str) -> bool:
+        return self.place(name).is_file()
+
+    def matching(self, pattern: str) -> list[str]:
+        """The files an #include names, by Asterisk's own wildcards."""
+        whole = PurePosixPath(self.named(pattern))
+        if not any(sign in whole.name for sign in "*?["):
+            return [str(whole)]
+        directory = self.place(str(whole.parent))
+        names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
+        return [str(whole.parent / name) for name in names if fnmatch.fnmatch(name, whole.name)]
+
+    def everything(self) -> list[str]:
+        """Every file of Asterisk's configuration."""
+        directory = self.place(self.etc)
+        found = (path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
+        return sorted(self.named(str(name)) for name in found)
+
+    def is_linked(self, name: str) -> bool:
+        """Whether the name leads to another file (FreePBX's own files lead into its modules)."""
+        return self._on_disk(PurePosixPath(self.named(name))).is_symlink()
+
+    def _on_disk(self, name: PurePosixPath) -> Path:
+        return self.root / name.relative_to("/")
+
+
+def replace(path: Path, data: bytes | None, like: Path | None = None) -> None:
+    """Write `path` in one step, owner, rights and labels as they were (of a new file: those of `like`); None deletes.
+
+    Raises OSError; the file is then as it was.
+    """
+    if data is None:
+        path.unlink(missing_ok=True)
+        return
+    model = path if path.exists() else like
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if model is not None:
+            _dress(Path(name), model)
+        Path(name).rename(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _settle(path.parent)
+
+
+def _dress(new: Path, model: Path) -> None:
+    about = model.stat()
+    if (os.stat(new).st_uid, os.stat(new).st_gid) != (about.st_uid, about.st_gid):
+        os.chown(new, about.st_uid, about.st_gid)
+    shutil.copystat(model, new)  # SELinux's labels too
+    os.chmod(new, stat.S_IMODE(about.st_mode))
+    os.utime(new)  # Asterisk reads some files again only when they are newer
+
+
+def _settle(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def keep_copy(tree: Tree, path: Path, stamp: str) -> Path:
+    """Copy `path` to a place only root reads, for there are secrets in some; the directory. Raises OSError."""
+    shelf = tree.place(BACKUPS) / stamp
+    shelf.mkdir(parents=True, exist_ok=True)
+    shelf.chmod(0o700)
+    inside = path.relative_to(tree.root) if path.is_relative_to(tree.root) else path.relative_to("/")
+    kept = shelf / inside
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, kept)
+    about = path.stat()
+    os.chown(kept, about.st_uid, about.st_gid)
+    return shelf
+
+
+def now() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")

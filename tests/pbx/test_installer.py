@@ -1,0 +1,586 @@
+"""The dialplan installer on file trees of every kind of phone system: it adds whole lines, and takes all of them away."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from itgrix_bx.calls.events import CHECK_ID
+from itgrix_bx.cli import main
+from itgrix_bx.pbx.installer import hooks, marks, reading
+from itgrix_bx.pbx.installer.system import PREDIAL
+from itgrix_bx.pbx.installer.tree import Tree
+from tests.pbx.trees import PJSIP, SHAPES, THEIRS, Shape, plant
+
+NAMES = [shape.name for shape in SHAPES]
+GENERATED = [name for name in NAMES if name != "plain"]
+CONFIG = '# ours\n[portal]\nwebhook = "http://127.0.0.1:9/rest/1/hunter2pw/"'
+
+
+class Machine:
+    """A phone system's files, and the program with a configuration of its own."""
+
+    def __init__(self, tmp_path: Path, name: str) -> None:
+        self.root = tmp_path / "root"
+        self.shape: Shape = next(shape for shape in SHAPES if shape.name == name)
+        plant(self.root, self.shape)
+        self.etc = self.root / "etc/asterisk"
+        self.config = tmp_path / "config.toml"
+        self.config.write_text(CONFIG)
+        self.config.chmod(0o640)
+
+    def run(self, *args: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(
+            main, ["--config", str(self.config), "dialplan", *args, "--root", str(self.root)], input=answer
+        )
+
+    def install(self, *args: str) -> Result:
+        result = self.run("install", "--yes", *args)
+        assert result.exit_code == 0, result.output
+        return result
+
+    def remove(self) -> Result:
+        result = self.run("remove", "--yes")
+        assert result.exit_code == 0, result.output
+        return result
+
+    def snapshot(self) -> dict[str, tuple[bytes, int, int, int]]:
+        """Every file with its content, mode and owner; copies that were kept are no part of the system."""
+        return {
+            str(path): (path.read_bytes(), path.stat().st_mode, path.stat().st_uid, path.stat().st_gid)
+            for path in (*sorted(self.root.rglob("*")), self.config)
+            if path.is_file() and "backups" not in path.parts
+        }
+
+    def text(self, name: str) -> str:
+        return (self.etc / name).read_bytes().decode("latin-1")
+
+    def dialplan(self) -> list[tuple[str, str]]:
+        """(context, line) as Asterisk reads it: ours and theirs."""
+        return list(whole(self.etc, "extensions.conf", [""]))
+
+
+def whole(etc: Path, name: str, section: list[str]) -> Iterator[tuple[str, str]]:
+    """Asterisk's own view, by a reader of the test's."""
+    for raw in (etc / name).read_bytes().decode("latin-1").split("\n"):
+        line = raw.split(";")[0].strip()
+        if line.startswith("#include"):
+            included = line.split()[1].strip('"')
+            if (etc / included).exists():
+                yield from whole(etc, included, list(section))
+        elif header := re.match(r"\[([^\]]+)\]", line):
+            section[0] = header[1]
+        elif line:
+            yield section[0], line
+
+
+@pytest.fixture(params=NAMES)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    return Machine(tmp_path, request.param)
+
+
+@pytest.fixture
+def freepbx(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "freepbx16")
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "plain")
+
+
+# --- every shape ---------------------------------------------------------------------------------
+
+
+def test_install_again_and_remove_leave_every_file_as_it_was(machine: Machine) -> None:
+    before = machine.snapshot()
+    assert machine.shape.says in machine.install().output
+    installed = machine.snapshot()
+    assert installed != before
+    assert {path: about[1:] for path, about in installed.items() if path in before} == {
+        path: about[1:] for path, about in before.items()
+    }
+    assert "Nothing to change" in machine.install().output
+    assert machine.snapshot() == installed
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_check_tells_whether_the_files_hold_the_hooks(machine: Machine) -> None:
+    refused = machine.run("check")
+    assert refused.exit_code == 1
+    assert "run `itgrix-bx dialplan install`" in refused.output
+    machine.install()
+    checked = machine.run("check")
+    assert checked.exit_code == 0, checked.output
+    assert "✔ the files hold the hooks" in checked.output
+    assert "– what Asterisk has loaded" in checked.output
+
+
+def test_a_dry_run_shows_a_diff_and_changes_nothing(machine: Machine) -> None:
+    before = machine.snapshot()
+    result = machine.run("install", "--dry-run")
+    assert result.exit_code == 0
+    assert "+; >>> itgrix-bx" in result.output
+    assert machine.snapshot() == before
+    machine.install()
+    installed = machine.snapshot()
+    assert "-; >>> itgrix-bx" in machine.run("remove", "--dry-run").output
+    assert machine.snapshot() == installed
+
+
+def test_it_asks_before_it_changes_anything(machine: Machine) -> None:
+    before = machine.snapshot()
+    assert machine.run("install", answer="n\n").exit_code == 1
+    assert machine.snapshot() == before
+    assert machine.run("install", answer="y\n").exit_code == 0
+    assert machine.snapshot() != before
+
+
+def test_what_the_user_changes_meanwhile_stays(machine: Machine) -> None:
+    machine.install()
+    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    untouched = machine.snapshot()
+    custom.write_bytes(b"; first\n" + custom.read_bytes() + b"\n[mine]\nexten => 1,1,NoOp()\n")
+    edited = custom.read_bytes()
+    machine.install()
+    assert custom.read_bytes() == edited
+    machine.remove()
+    theirs = machine.shape.files[custom.name].encode("latin-1")
+    assert custom.read_bytes() == b"; first\n" + theirs + b"\n[mine]\nexten => 1,1,NoOp()\n"
+    assert str(custom) in untouched
+
+
+def test_what_was_there_is_copied_where_only_root_reads(machine: Machine) -> None:
+    before = machine.snapshot()
+    machine.install()
+    (shelf,) = (machine.root / "var/backups/itgrix-bx").iterdir()
+    assert shelf.stat().st_mode & 0o777 == 0o700
+    kept = {path.name: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
+    assert kept.items() <= {Path(path).name: about[0] for path, about in before.items()}.items()
+    assert len(kept) >= 3
+
+
+def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(machine: Machine) -> None:
+    file = "manager.conf" if machine.shape.name == "plain" else "manager_custom.conf"
+    dry = machine.run("install", "--dry-run").output
+    shown = dry + machine.install().output
+    secret = re.search(r'secret = "(.+)"', machine.config.read_text())
+    assert secret is not None
+    user = marks.block((machine.etc / file).read_bytes())
+    assert f"secret = {secret[1]}\n" in user
+    assert "permit = 127.0.0.1/255.255.255.255\nread = call" in user
+    assert "write = reporting" in user
+    shown += machine.run("remove", "--dry-run").output
+    assert secret[1] not in shown
+    assert "hunter22" not in shown
+    assert "theirs\n" not in shown
+    assert "secret = ********" in shown
+
+
+def test_no_manager_user_is_made_where_none_is_wanted(machine: Machine) -> None:
+    manager = machine.text("manager.conf")
+    machine.install("--no-ami")
+    assert machine.text("manager.conf") == manager
+    assert machine.config.read_text() == CONFIG
+
+
+def test_a_remote_service_gets_its_address_and_its_firewall_line(machine: Machine) -> None:
+    shown = machine.install("--fastagi", "192.0.2.7:4600").output
+    assert "agi://192.0.2.7:4600" in "\n".join(line for _, line in machine.dialplan())
+    assert "-s PBX-ADDRESS --dport 4600" in shown
+    everything = b"".join(about[0] for about in machine.snapshot().values())
+    assert b"permit = 192.0.2.7/255.255.255.255" in everything
+    assert machine.run("check").exit_code == 0
+
+
+@pytest.mark.parametrize("half", ["; >>> itgrix-bx: the hooks", "; <<< itgrix-bx"])
+def test_a_mark_without_its_other_half_is_refused_with_its_line(machine: Machine, half: str) -> None:
+    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    custom.write_bytes(b"; one\n" + half.encode() + b"\n" + custom.read_bytes())
+    before = machine.snapshot()
+    for command in ("install", "remove"):
+        refused = machine.run(command, "--yes")
+        assert refused.exit_code == 1
+        assert f"{custom.name}, line 2:" in refused.output
+        assert "delete what is left of it by hand" in refused.output
+    assert machine.snapshot() == before
+
+
+def test_marks_of_another_program_are_nothing_of_ours(machine: Machine) -> None:
+    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    custom.write_bytes(b"; >>> itgrix\n; >>> other\n" + custom.read_bytes())
+    before = machine.snapshot()
+    machine.install()
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_line_ends_and_strange_bytes_are_kept(tmp_path: Path, ending: str, last: str) -> None:
+    machine = Machine(tmp_path, "freepbx16")
+    custom = machine.etc / "extensions_custom.conf"
+    text = THEIRS.replace("\r", "").replace("\n", ending)
+    custom.write_bytes(text.encode("latin-1") + b"; \xff\xfe\x80" + (b"" if last else ending.encode()))
+    before = machine.snapshot()
+    machine.install()
+    ours = custom.read_bytes().split(b">>> itgrix-bx")[1].split(b"<<< itgrix-bx")[0]
+    assert ours.count(b"\r\n") == (ours.count(b"\n") if ending == "\r\n" else 0)
+    assert "Nothing to change" in machine.install().output
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_owners_are_kept(machine: Machine) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("run the tests as root: owners cannot be tried otherwise")
+    for path in machine.etc.iterdir():
+        os.chown(path, 995, 994)
+    before = machine.snapshot()
+    machine.install()
+    assert {(about[2], about[3]) for path, about in machine.snapshot().items() if "asterisk" in path} == {(995, 994)}
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_a_linked_file_is_written_behind_its_link(machine: Machine) -> None:
+    name = "extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf"
+    elsewhere = machine.root / "srv/pbx"
+    elsewhere.mkdir(parents=True)
+    (machine.etc / name).rename(elsewhere / name)
+    (machine.etc / name).symlink_to(f"/srv/pbx/{name}")  # as the system itself sees it, not this machine
+    before = machine.snapshot()
+    result = machine.run("install", "--yes")
+    assert (machine.etc / name).is_symlink()
+    assert b">>> itgrix-bx" in (elsewhere / name).read_bytes(), result.output
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_a_link_that_leads_nowhere_is_refused(freepbx: Machine) -> None:
+    custom = freepbx.etc / "extensions_custom.conf"
+    custom.unlink()
+    custom.symlink_to(custom.name)
+    refused = freepbx.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert "a link that leads nowhere" in refused.output
+
+
+def test_when_one_file_cannot_be_written_none_is_changed(freepbx: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from itgrix_bx.pbx.installer import plan
+
+    before = freepbx.snapshot()
+    real, count = plan.replace, [0]
+
+    def failing(path: Path, data: bytes | None, like: Path | None = None) -> None:
+        count[0] += 1
+        if count[0] == 3:
+            raise OSError(28, "No space left on device", str(path))
+        real(path, data, like)
+
+    monkeypatch.setattr(plan, "replace", failing)
+    refused = freepbx.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert "No space left on device; nothing is changed" in refused.output
+    assert freepbx.snapshot() == before
+
+
+# --- generated dialplans ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("freepbx16", ["B24_MACRO = 1"]),
+        ("freepbx17", []),
+        ("issabel", ["B24_MACRO = 1", "B24_DIALOPT = 1"]),
+    ],
+)
+def test_each_generation_gets_its_settings(tmp_path: Path, name: str, settings: list[str]) -> None:
+    machine = Machine(tmp_path, name)
+    machine.install()
+    found = [line for context, line in machine.dialplan() if context == "globals" and line.startswith("B24_")]
+    assert found == settings
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_shipped_hooks_are_what_is_installed(tmp_path: Path, name: str) -> None:
+    machine = Machine(tmp_path, name)
+    machine.etc.joinpath("extensions_custom.conf").write_text("[from-internal-custom]\nexten => 1,1,NoOp()\n")
+    machine.install()
+    block = marks.block((machine.etc / "extensions_custom.conf").read_bytes())
+    assert hooks.shipped("extensions_custom.conf", "127.0.0.1:4575") in block + "\n"
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_users_own_hooks_are_called_by_ours_and_stay_as_they_are(tmp_path: Path, name: str) -> None:
+    machine = Machine(tmp_path, name)
+    machine.install()
+    dialplan = machine.dialplan()
+
+    def body(context: str) -> list[str]:
+        return [line for found, line in dialplan if found == context]
+
+    assert body("b24-their-from-pstn-custom") == [
+        "exten => _X.,1,NoOp(mine)",
+        "exten => _X.,n,Goto(ext-did,${EXTEN},1)",
+    ]
+    assert body("b24-from-pstn")[0] == "include => b24-their-from-pstn-custom"
+    assert all("b24-inbound" in line for line in body("from-pstn-custom"))
+    trunk = body("macro-dialout-trunk-predial-hook")
+    their, ours = "macro-b24-their-dialout-trunk-predial-hook", "macro-b24-own-dialout-trunk-predial-hook"
+    assert any("PREDIAL_HOOK_RET=BYPASS" in line for line in body(their))
+    assert any("b24-agi,outbound" in line for line in body(ours))
+    called = [f"Gosub({their},s,1())", f"Gosub({ours},s,1())"] if name == "freepbx17" else [
+        f"Macro({their[6:]})", f"Macro({ours[6:]})"
+    ]  # fmt: skip
+    assert [call for line in trunk for call in called if call in line] == called
+    assert "BYPASS" in trunk[1]
+    # The stock file's empty hook comes after ours and changes nothing: the first definition wins.
+    assert trunk[0] == f"exten => s,1,{called[0]}"
+
+
+def test_every_hook_of_a_user_is_found_in_every_file_of_his(freepbx: Machine) -> None:
+    custom = freepbx.etc / "extensions_custom.conf"
+    custom.write_text('#include "mine/*.conf"\n')
+    (freepbx.etc / "mine").mkdir()
+    for hook in PREDIAL:
+        (freepbx.etc / f"mine/{hook}.conf").write_text(f"[{hook}]\nexten => s,1,NoOp()\n[next]\nexten => 1,1,NoOp()")
+    before = freepbx.snapshot()
+    freepbx.install()
+    for hook in PREDIAL:
+        assert f"[{hook}]\n[{hooks.their(hook)}] ; <> itgrix-bx" in freepbx.text(f"mine/{hook}.conf")
+    freepbx.remove()
+    assert freepbx.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "extensions_additional.conf",
+            "[macro-dialout-trunk-predial-hook]\nexten => s,1,NoOp(theirs)\n",
+            "move it to extensions_custom.conf",
+        ),
+        (
+            "extensions_custom.conf",
+            "[t](!)\nexten => s,1,NoOp()\n[macro-dialout-trunk-predial-hook](t)\nexten => s,2,NoOp()\n",
+            "write them out",
+        ),
+        (
+            "extensions_custom.conf",
+            "[macro-dialout-trunk-predial-hook]\nexten => s,1,Goto(macro-dialout-trunk-predial-hook,s,5)\n",
+            "leave the name out",
+        ),
+    ],
+)
+def test_a_hook_that_cannot_be_chained_is_left_to_its_owner_and_told(
+    freepbx: Machine, file: str, text: str, said: str
+) -> None:
+    (freepbx.etc / "extensions_custom.conf").write_text("")
+    (freepbx.etc / file).write_text((freepbx.etc / file).read_text() + text)
+    before = freepbx.snapshot()
+    result = freepbx.run("install", "--yes")
+    assert result.exit_code == 1
+    assert re.search(rf"! /etc/asterisk/{file}:\d+: .*{said}", result.output)
+    ours = marks.block((freepbx.etc / "extensions_custom.conf").read_bytes())
+    assert "[macro-dialout-trunk-predial-hook]" not in ours
+    assert "[macro-dialout-one-predial-hook]" in ours
+    checked = freepbx.run("check")
+    assert checked.exit_code == 1
+    assert "✘" in checked.output
+    freepbx.remove()
+    assert freepbx.snapshot() == before
+
+
+def test_the_pbxs_own_fastagi_port_is_refused(freepbx: Machine) -> None:
+    refused = freepbx.run("install", "--yes", "--fastagi", "127.0.0.1:4573")
+    assert refused.exit_code == 1
+    assert "port 4573 belongs to FreePBX's own FastAGI server" in refused.output
+
+
+def test_hooks_pasted_by_hand_are_not_doubled(freepbx: Machine) -> None:
+    custom = freepbx.etc / "extensions_custom.conf"
+    custom.write_text(hooks.shipped("extensions_custom.conf", "127.0.0.1:4575"))
+    refused = freepbx.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert re.search(r"extensions_custom\.conf:\d+: the hooks were pasted here by hand; delete them", refused.output)
+
+
+def test_a_missing_include_is_told_and_not_made(freepbx: Machine) -> None:
+    stock = freepbx.etc / "extensions.conf"
+    stock.write_text(stock.read_text().replace("#include extensions_custom.conf\n", ""))
+    before = stock.read_bytes()
+    result = freepbx.run("install", "--yes")
+    assert result.exit_code == 1
+    assert "nothing includes extensions_custom.conf" in result.output
+    assert stock.read_bytes() == before
+
+
+def test_what_to_put_into_the_pbxs_screens_is_told(tmp_path: Path) -> None:
+    assert "Target `b24-customdest,s,1`" in Machine(tmp_path / "f", "freepbx17").install().output
+    assert "`b24-then,ext-group.600,1`" in Machine(tmp_path / "i", "issabel").install().output
+
+
+def test_commented_hooks_are_none(freepbx: Machine) -> None:
+    custom = freepbx.etc / "extensions_custom.conf"
+    custom.write_text(
+        ";--\n[from-pstn-custom]\nexten => _X.,1,NoOp()\n--;\n;[from-pstn-custom]\n[a]\nexten => 1,1,NoOp()\n"
+    )
+    freepbx.install()
+    assert "b24-their-from-pstn-custom" not in custom.read_text()
+
+
+# --- plain Asterisk ----------------------------------------------------------------------------------
+
+
+def test_endpoints_come_to_contexts_of_ours_and_the_dialplan_stays(plain: Machine) -> None:
+    shown = plain.install().output
+    assert "contexts: from-trunk inbound, from-internal outbound" in shown
+    pjsip = plain.text("pjsip.conf")
+    assert "context=from-internal ; phones\ncontext=b24-out-from-internal ; <> itgrix-bx" in pjsip
+    assert "context=from-trunk\ncontext=b24-in-from-trunk ; <> itgrix-bx" in pjsip
+    theirs = [line for line in plain.text("extensions.conf").splitlines() if line.startswith("exten")]
+    assert theirs == [line for line in plain.shape.files["extensions.conf"].splitlines() if line.startswith("exten")]
+    assert ("b24-in-from-trunk", "include => from-trunk") in plain.dialplan()
+
+
+def test_the_contexts_that_were_told_are_remembered(plain: Machine) -> None:
+    plain.install("--inbound", "from-trunk")
+    assert "b24-out-" not in plain.text("itgrix-bx.conf")
+    assert "Nothing to change" in plain.install().output
+    plain.install("--inbound", "from-trunk", "--outbound", "from-internal")
+    assert "b24-out-from-internal" in plain.text("pjsip.conf")
+
+
+def test_a_context_no_endpoint_has_is_refused_with_those_there_are(plain: Machine) -> None:
+    before = plain.snapshot()
+    refused = plain.run("install", "--yes", "--inbound", "from-mtt")
+    assert refused.exit_code == 1
+    assert "no endpoint has context=from-mtt (known are from-internal, from-trunk)" in refused.output
+    assert plain.snapshot() == before
+
+
+@pytest.mark.parametrize("context", ["a,b", "a]b", "x" * 70, "a b", "a;b"])
+def test_a_context_that_is_no_name_is_refused(plain: Machine, context: str) -> None:
+    assert "is no name of a context" in plain.run("install", "--yes", "--inbound", context).output
+
+
+def test_a_context_that_trunks_and_phones_share_must_be_told(plain: Machine) -> None:
+    pjsip = plain.etc / "pjsip.conf"
+    pjsip.write_text(PJSIP.replace("from-trunk", "default").replace("from-internal", "default"))
+    refused = plain.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert "--inbound and --outbound: default (trunk mtt, 101, 102)" in refused.output
+    plain.install("--inbound", "default", "--outbound", "default")
+    assert "context=default\ncontext=b24-in-default" in pjsip.read_text()
+    assert "context=default ; phones\ncontext=b24-out-default" in pjsip.read_text()
+
+
+def test_trunks_and_phones_on_one_line_are_refused(plain: Machine) -> None:
+    (plain.etc / "pjsip.conf").write_text(PJSIP.replace("[mtt]\ntype=endpoint\ncontext=from-trunk", "[mtt](phone)"))
+    refused = plain.run("install", "--yes", "--inbound", "from-internal", "--outbound", "from-internal")
+    assert "give the trunks a context= of their own" in refused.output
+
+
+def test_the_wizard_and_the_old_driver_are_read_too(plain: Machine) -> None:
+    (plain.etc / "pjsip.conf").unlink()
+    (plain.etc / "pjsip_wizard.conf").write_text(
+        "[t](!)\ntype=wizard\nendpoint/context=phones\naccepts_registrations=yes\n[201](t)\n"
+        "[zadarma]\ntype=wizard\nremote_hosts=sip.example.com\nendpoint/context=world"
+    )
+    (plain.etc / "sip.conf").write_text(
+        "[general]\ncontext=nowhere\n#include more/sip-*.conf\n[out]\ntype=peer\nhost=192.0.2.9\ncontext = world\n"
+    )
+    (plain.etc / "more").mkdir()
+    (plain.etc / "more/sip-phones.conf").write_text("[301]\ntype=friend\nhost=dynamic\ncontext=phones\n")
+    before = plain.snapshot()
+    shown = plain.install().output
+    assert "contexts: world inbound, phones outbound" in shown
+    assert "endpoint/context=world\nendpoint/context=b24-in-world ; <>" in plain.text("pjsip_wizard.conf")
+    assert "context=phones\ncontext=b24-out-phones ; <>" in plain.text("more/sip-phones.conf")
+    assert "context = world\ncontext=b24-in-world ; <>" in plain.text("sip.conf")
+    assert "nowhere\ncontext" not in plain.text("sip.conf")
+    for command in ("res_pjsip_config_wizard.so", "chan_sip.so"):
+        assert f'asterisk -rx "module reload {command}"' in shown
+    plain.remove()
+    assert plain.snapshot() == before
+
+
+def test_endpoints_leave_our_contexts_before_these_go(plain: Machine) -> None:
+    assert re.search(r"dialplan reload.*res_pjsip", plain.install().output)
+    assert re.search(r"res_pjsip.*dialplan reload", plain.remove().output)
+
+
+def test_hooks_used_by_hand_are_left_alone(plain: Machine) -> None:
+    (plain.etc / "itgrix-bx.conf").write_text(hooks.shipped("itgrix-bx.conf", "127.0.0.1:4575"))
+    refused = plain.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert "itgrix-bx.conf was put there by hand" in refused.output
+
+
+def test_no_asterisk_is_told(plain: Machine) -> None:
+    refused = plain.run("install", "--yes", "--etc", "/etc/nothing")
+    assert refused.exit_code == 1
+    assert "name Asterisk's configuration with --etc DIR" in refused.output
+
+
+# --- the manager's user ------------------------------------------------------------------------------
+
+
+def test_a_user_the_configuration_names_is_made_with_its_secret(freepbx: Machine) -> None:
+    freepbx.config.write_text(CONFIG + '\n[ami]\nusername = "bx"\nsecret = "se;cret99"\n')
+    configured = freepbx.config.read_bytes()
+    freepbx.install()
+    assert "[bx]\nsecret = se\\;cret99\n" in marks.block((freepbx.etc / "manager_custom.conf").read_bytes())
+    assert freepbx.config.read_bytes() == configured
+
+
+def test_a_user_that_is_there_is_left_alone(freepbx: Machine) -> None:
+    freepbx.config.write_text(CONFIG + '\n[ami]\nusername = "dialer"\nsecret = "hunter22"\n')
+    manager = freepbx.text("manager_custom.conf")
+    freepbx.install()
+    assert freepbx.text("manager_custom.conf") == manager
+
+
+def test_an_ami_section_without_a_user_is_completed(freepbx: Machine) -> None:
+    freepbx.config.write_text(CONFIG + '\n[ami] # the manager\naddress = "127.0.0.1:5039"\n')
+    before = freepbx.snapshot()
+    freepbx.install()
+    assert '# <<< itgrix-bx\naddress = "127.0.0.1:5039"\n' in freepbx.config.read_text()
+    freepbx.remove()
+    assert freepbx.snapshot() == before
+
+
+def test_a_service_that_is_named_needs_an_address_for_the_manager(freepbx: Machine) -> None:
+    refused = freepbx.run("install", "--yes", "--fastagi", "crm.example.com:4575")
+    assert refused.exit_code == 1
+    assert "give --fastagi the service's IP address, or --no-ami" in refused.output
+    freepbx.install("--fastagi", "crm.example.com:4575", "--no-ami")
+
+
+@pytest.mark.parametrize("address", ["4575", "host", "h:0", "h:99999", "h,x:1", "h\n:1"])
+def test_an_address_that_is_none_is_wrong_usage(freepbx: Machine, address: str) -> None:
+    assert freepbx.run("install", "--yes", "--fastagi", address).exit_code == 2
+
+
+# --- the parts -----------------------------------------------------------------------------------------
+
+
+def test_the_test_calls_id_is_one_the_service_registers_nothing_for() -> None:
+    assert f"inbound,1({CHECK_ID}${{EXTEN}},,)" in hooks.CHECK
+
+
+def test_an_include_goes_on_in_the_section_it_stands_in(tmp_path: Path) -> None:
+    (tmp_path / "etc/asterisk").mkdir(parents=True)
+    etc = tmp_path / "etc/asterisk"
+    (etc / "a.conf").write_text("[one]\n#include b.conf\nx=2\n")
+    (etc / "b.conf").write_text("x=1 ; said \\; so\n;-- not\nx=9\n--; x=3\n[two]\ny=1\n#tryinclude none.conf\n")
+    found = [(line.section, line.text) for line in reading.lines(Tree(tmp_path), "a.conf") if "=" in line.text]
+    assert found == [("one", "x=1"), ("one", "x=3"), ("two", "y=1"), ("one", "x=2")]
