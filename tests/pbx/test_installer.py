@@ -1,4 +1,4 @@
-"""The dialplan installer on file trees of every kind of phone system: it adds whole lines, and takes all of them away."""
+"""The dialplan installer on file trees of every kind of phone system: whole lines are added, and all taken away."""
 
 from __future__ import annotations
 

@@ -65,16 +65,18 @@ def places(found: Iterable[Entry]) -> list[Place]:
 
 def _entries(file: str, sections: list[Section]) -> Iterator[Entry]:
     key = _KEYS[file]
-    users: dict[Line, tuple[list[str], list[str]]] = {}
-    trunks = _trunks(sections)
+    users: dict[Line, list[Section]] = {
+        line: [] for section in sections for line in section.own if line.pair()[0] == key
+    }
     for section in sections:
-        for line in section.own:
-            if line.pair()[0] == key:
-                users.setdefault(line, ([], []))
-        if _is_endpoint(file, section) and (decides := _decides(section, sections, key)):
-            users[decides][0 if _is_trunk(file, section, trunks) else 1].append(section.name)
-    for line, (named, phones) in users.items():
-        yield Entry(file, line, line.pair()[1], tuple(named), tuple(phones))
+        if _is_endpoint(file, section) and (line := _decides(section, sections, key)):
+            users[line].append(section)
+    named = _named_by_trunks(sections)
+    of_trunks = {line.pair()[1] for line, those in users.items() for s in those if _is_trunk(file, s, named)}
+    for line, those in users.items():
+        context = line.pair()[1]
+        trunks = tuple(s.name for s in those if _is_trunk(file, s, named, like=context in of_trunks))
+        yield Entry(file, line, context, trunks, tuple(s.name for s in those if s.name not in trunks))
 
 
 def _sections(found: Iterable[Line]) -> list[Section]:
@@ -119,7 +121,7 @@ def _is_endpoint(file: str, section: Section) -> bool:
     return not section.template and kind in kinds
 
 
-def _trunks(sections: list[Section]) -> set[str]:
+def _named_by_trunks(sections: list[Section]) -> set[str]:
     """The endpoints of pjsip.conf that something of a trunk speaks of."""
     return {
         section.settings["endpoint"]
@@ -128,10 +130,13 @@ def _trunks(sections: list[Section]) -> set[str]:
     }
 
 
-def _is_trunk(file: str, section: Section, trunks: set[str]) -> bool:
+def _is_trunk(file: str, section: Section, named: set[str], *, like: bool = False) -> bool:
+    """`like`: what to think of an endpoint that shows nothing of either kind."""
     settings = section.settings
-    if file == PJSIP:
-        return section.name in trunks or "outbound_auth" in settings
     if file == WIZARD:
         return settings.get("accepts_registrations", "no").lower() not in ("yes", "true", "1", "on")
-    return settings.get("host", "dynamic").lower() != "dynamic"
+    if file == SIP:
+        return settings.get("host", "dynamic").lower() != "dynamic"
+    if section.name in named or "outbound_auth" in settings:
+        return True
+    return like and "auth" not in settings and not section.name.isdigit()

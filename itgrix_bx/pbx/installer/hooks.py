@@ -25,8 +25,8 @@ _STOCK_NAMES = re.compile(r"extensions_(?:additional|override_(?:issabel|elastix
 
 @dataclass
 class Neighbours:
-    """Who else uses the hooks. `chained`: hook -> the file with the user's body; `moved`: file -> line index -> the header
-    line to add; `left`: hooks that are not ours to take; `warnings` say why, and the cure."""
+    """Who else uses the hooks. `chained`: hook -> the file with the user's body; `moved`: file -> line index -> the
+    header line to add; `left`: hooks that are not ours to take; `warnings` say why, and the cure."""
 
     chained: dict[str, str] = field(default_factory=dict)
     moved: dict[str, dict[int, str]] = field(default_factory=dict)
