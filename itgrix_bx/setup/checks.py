@@ -267,7 +267,7 @@ def dialplan() -> Check:
     done = subprocess.run(["asterisk", "-rx", "dialplan show b24-agi"], capture_output=True, text=True, check=False)
     if "b24-agi" in done.stdout and "There is no existence" not in done.stdout:
         return Check("dialplan", "the hooks are loaded", OK)
-    return Check("dialplan", "Asterisk has no context b24-agi", BAD, "install the hooks: `itgrix-bx dialplan show`")
+    return Check("dialplan", "Asterisk has no context b24-agi", BAD, "install the hooks: `itgrix-bx dialplan install`")
 
 
 def ami(settings: Settings) -> Check:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.calls.events import CHECK_ID
 from itgrix_bx.cli import main
+from itgrix_bx.pbx.ami_user import READ, WRITE
 from itgrix_bx.pbx.installer import hooks, marks, reading
 from itgrix_bx.pbx.installer.system import PREDIAL
 from itgrix_bx.pbx.installer.tree import Tree
@@ -174,8 +175,7 @@ def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(ma
     assert secret is not None
     user = marks.block((machine.etc / file).read_bytes())
     assert f"secret = {secret[1]}\n" in user
-    assert "permit = 127.0.0.1/255.255.255.255\nread = call" in user
-    assert "write = reporting" in user
+    assert f"permit = 127.0.0.1/255.255.255.255\nread = {READ}\nwrite = {WRITE}\n" in user
     shown += machine.run("remove", "--dry-run").output
     assert secret[1] not in shown
     assert "hunter22" not in shown

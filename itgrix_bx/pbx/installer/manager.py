@@ -7,11 +7,11 @@ import re
 import secrets
 from collections.abc import Iterable
 
+from itgrix_bx.pbx.ami_user import READ, WRITE
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.tree import InstallError
 
 USERNAME = "itgrix-bx"
-READ, WRITE = "call", "reporting"
 MAIN, CUSTOM = "manager.conf", "manager_custom.conf"
 
 
