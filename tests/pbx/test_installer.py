@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -121,6 +122,13 @@ def test_check_tells_whether_the_files_hold_the_hooks(machine: Machine) -> None:
     assert checked.exit_code == 0, checked.output
     assert "✔ the files hold the hooks" in checked.output
     assert "– what Asterisk has loaded" in checked.output
+
+
+def test_check_as_json_is_one_array_of_steps(freepbx: Machine) -> None:
+    freepbx.install()
+    steps = json.loads(freepbx.run("check", "--json").output)
+    assert {"what": "the files hold the hooks", "ok": True, "cure": ""} in steps
+    assert [step["ok"] for step in steps] == [True, True, None]
 
 
 def test_a_dry_run_shows_a_diff_and_changes_nothing(machine: Machine) -> None:
@@ -261,6 +269,31 @@ def test_a_linked_file_is_written_behind_its_link(machine: Machine) -> None:
     assert b">>> itgrix-bx" in (elsewhere / name).read_bytes(), result.output
     machine.remove()
     assert machine.snapshot() == before
+
+
+def test_two_names_of_one_file_are_one_file(freepbx: Machine) -> None:
+    (freepbx.etc / "a_link.conf").symlink_to("extensions_custom.conf")
+    before = freepbx.snapshot()
+    freepbx.install()
+    assert "Nothing to change" in freepbx.install().output
+    freepbx.remove()
+    assert freepbx.snapshot() == before
+
+
+def test_what_is_no_file_is_not_read(freepbx: Machine) -> None:
+    os.mkfifo(freepbx.etc / "pipe.conf")
+    freepbx.install()
+
+
+def test_a_new_file_with_a_secret_has_the_rights_of_the_one_beside_it(freepbx: Machine) -> None:
+    (freepbx.etc / "manager_custom.conf").unlink()
+    (freepbx.etc / "extensions.conf").chmod(0o644)
+    (freepbx.etc / "manager.conf").chmod(0o600)
+    before = freepbx.snapshot()
+    freepbx.install()
+    assert (freepbx.etc / "manager_custom.conf").stat().st_mode & 0o777 == 0o600
+    freepbx.remove()
+    assert freepbx.snapshot() == before
 
 
 def test_a_link_that_leads_nowhere_is_refused(freepbx: Machine) -> None:
@@ -425,7 +458,7 @@ def test_a_missing_include_is_told_and_not_made(freepbx: Machine) -> None:
 
 def test_what_to_put_into_the_pbxs_screens_is_told(tmp_path: Path) -> None:
     assert "Target `b24-customdest,s,1`" in Machine(tmp_path / "f", "freepbx17").install().output
-    assert "`b24-then,ext-group.600,1`" in Machine(tmp_path / "i", "issabel").install().output
+    assert "`b24-then,600,1`" in Machine(tmp_path / "i", "issabel").install().output
 
 
 def test_commented_hooks_are_none(freepbx: Machine) -> None:

@@ -20,7 +20,7 @@ from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.link import Link
 from tests.pbx.trees import SHAPES
-from tests.real.asterisk import Asterisk, Site, running
+from tests.real.asterisk import AMI_SECRET, Asterisk, Site, running
 from tests.real.office import Office, Program, ended, free_port
 from tests.real.sip import answers
 
@@ -53,7 +53,7 @@ exten => _7495111.,1,Set(WHERE=${{CONTEXT}}:${{EXTEN}}:${{PRIORITY}})
 exten => _101XX,hint,PJSIP/${{EXTEN}}
 exten => _101XX,1,Dial(PJSIP/${{EXTEN}},${{RING}},tT)
 exten => _8XXXXXXXXXX,1,Dial(PJSIP/${{EXTEN}}@trunk,20,T)
-exten => *97,1,Hangup(17)
+exten => *97,1,Hangup(${{IF($["${{CONTEXT}}"="from-internal"]?17:34)}})
 """
 
 
@@ -61,6 +61,7 @@ exten => *97,1,Hangup(17)
 BEFORE = {
     "to a DID": 200,
     "to a pattern": 486,
+    "to a pattern, with a priority smuggled in": 486,
     "to no DID": 404,
     "to a mobile": 200,
     "to a colleague": 200,
@@ -77,12 +78,16 @@ class Bureau:
     office: Office
     environment: dict[str, str]
 
-    def dialplan(self, *args: str) -> str:
+    def dialplan(self, *args: str, **overrides: str) -> str:
         """`itgrix-bx dialplan …` on the PBX's own machine."""
         asterisk, program = self.office.asterisk, self.office.program
         command = [sys.executable, "-m", "itgrix_bx", "--config", str(program.config), "dialplan", *args]
         done = subprocess.run(
-            [*command, "--etc", str(asterisk.etc)], capture_output=True, text=True, env=self.environment, check=False
+            [*command, "--etc", str(asterisk.etc)],
+            capture_output=True,
+            text=True,
+            env=self.environment | overrides,
+            check=False,
         )
         return f"{done.returncode}\n{done.stdout}{done.stderr}"
 
@@ -134,6 +139,9 @@ async def a_day(office: Office) -> dict[str, int]:
         dial = {
             "to a DID": lambda: office.trunk.call(DID, user=CLIENT.lstrip("+")),
             "to a pattern": lambda: office.trunk.call("74951112222", user=CLIENT.lstrip("+")),
+            "to a pattern, with a priority smuggled in": lambda: office.trunk.call(
+                "74951112222%2C3", user="74951234567"
+            ),
             "to no DID": lambda: office.trunk.call("74959999999", user=CLIENT.lstrip("+")),
             "to a mobile": lambda: anna.call(MOBILE),
             "to a colleague": lambda: anna.call(BORIS),
@@ -186,6 +194,7 @@ def test_calls_are_reported_and_go_as_before_and_nothing_remains_of_us(site: Bur
     assert reported == {
         ("in", CLIENT, DID, "200"),
         ("in", CLIENT, "74951112222", "304"),
+        ("in", "+74951234567", "749511122223", "304"),
         ("out", "+7" + MOBILE[1:], None, "200"),
     }
     (outbound,) = [call for call in found if call["direction"] == "out"]
@@ -198,6 +207,15 @@ def test_calls_are_reported_and_go_as_before_and_nothing_remains_of_us(site: Bur
     assert office.portal.dump()["statistics"] == portal["statistics"]
     assert office.portal.dump().get("leads") == portal.get("leads")
     assert [call["state"] for call in site.calls() if call["id"].startswith("b24-check-")] == ["skipped"] * 3
+
+    path = {"PATH": "/usr/bin:/bin"}  # no `asterisk` on this machine: by the manager, if its user may
+    assert "– what Asterisk has loaded, and a test call → the manager's user itgrix-bx may not use Command" in (
+        site.dialplan("check", **path)
+    )
+    operator = {"ITGRIX_BX__AMI__USERNAME": "operator", "ITGRIX_BX__AMI__SECRET": AMI_SECRET}
+    by_manager = site.dialplan("check", **path, **operator)
+    assert by_manager.startswith("0\n"), by_manager
+    assert "✔ a test call reached the service and came back" in by_manager
 
     office.program.stop()
     down = site.dialplan("check")

@@ -25,9 +25,8 @@ def _responsible(system: System) -> str:
         )
     return (
         "To ring the client's responsible first: PBX Configuration, Custom Destinations, Add: Custom Destination "
-        "`b24-then,ext-group.600,1`, Description `CRM responsible`. Group 600 is where the call goes otherwise; "
-        "`ext-queues.700` would be queue 700, `from-did-direct.101` extension 101. "
-        "Then choose it as the destination of the inbound route."
+        "`b24-then,600,1`, Description `CRM responsible`; 600 is where the call goes otherwise, an extension, "
+        "group or queue. Then choose it as the destination of the inbound route."
     )
 
 

@@ -111,7 +111,7 @@ def _ours(hook: str) -> str:
 def render(system: System, address: str, found: Neighbours) -> str:
     """The block for extensions_custom.conf."""
     text = shipped("extensions_custom.conf", address)
-    before = [_CHECK]
+    before = [CHECK] if "[b24-then]" in text else [CHECK, _THEN]
     for hook, where in found.chained.items():
         if hook == INBOUND:
             before.append(f"[b24-from-pstn]                 ; yours ({where}) comes right after ours\n")
@@ -133,14 +133,13 @@ def _renamed(text: str, context: str, name: str) -> str:
 
 def _both(system: System, hook: str, where: str) -> str:
     """The user's body first: it may decide that this trunk is not taken."""
-    calls = [_call(system, their(hook)), _call(system, _ours(hook))]
-    end = "Return()" if system.gosub else "NoOp()"
+    bypassed = ' same => n,GotoIf($["${PREDIAL_HOOK_RET}"="BYPASS"]?end)\n' if hook == PREDIAL[0] else ""
     return (
         f"[{hook}]          ; yours ({where}), then ours\n"
-        f"exten => s,1,{calls[0]}\n"
-        f' same => n,GotoIf($["${{PREDIAL_HOOK_RET}}"="BYPASS"]?end)\n'
-        f" same => n,{calls[1]}\n"
-        f" same => n(end),{end}\n\n"
+        f"exten => s,1,{_call(system, their(hook))}\n"
+        f"{bypassed}"
+        f" same => n,{_call(system, _ours(hook))}\n"
+        f" same => n(end),{'Return()' if system.gosub else 'NoOp()'}\n\n"
     )
 
 
@@ -149,16 +148,17 @@ def _call(system: System, context: str) -> str:
 
 
 # `dialplan check` calls it: the service knows the id for no call, and the call leaves no record.
-_CHECK = """\
+CHECK = """\
 [b24-check]
 exten => _X.,1,Set(CDR_PROP(disable)=1)
  same => n,Gosub(b24-agi,inbound,1(b24-check-${EXTEN},,))
  same => n,Set(GLOBAL(B24_CHECK)=${EXTEN}:${B24_RC}:${B24_STATE})
  same => n,Hangup()
 
-[b24-then]                      ; Custom Destination `b24-then,ext-group.600,1`: the responsible first, else group 600
-exten => _[a-z].,1,Gosub(b24-customdest,s,1)
- same => n,Goto(${CUT(EXTEN,.,1)},${CUT(EXTEN,.,2)},1)
+"""
+_THEN = """\
+[b24-then]                      ; Custom Destination `b24-then,600,1`: the responsible first, then that number
+exten => _X.,1,Gosub(b24-customdest,s,1)
+ same => n,Goto(from-internal,${EXTEN},1)
 
 """
-CHECK = _CHECK.partition("[b24-then]")[0]

@@ -140,4 +140,5 @@ def _outbound(context: str) -> str:
         f" same => n,GotoIf($[{hint} | {phone}]?on)      ; a colleague\n"
         ' same => n,Gosub(b24-out,s,1(${B24_TO},${IF($["${B24_DIR}"="in"]?:${CUT(CUT(CHANNEL,/,2),-,1)})}))\n'
         f" same => n(on),Goto({context},{_SAME})\n"
+        f"exten => _[+0-9*#]!,1,Goto({context},{_SAME})\n"
     )

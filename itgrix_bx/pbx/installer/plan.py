@@ -21,12 +21,13 @@ _MAIN = "extensions.conf"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`before` None: a new file; `after` None: the file goes."""
+    """`before` None: a new file, with owner and rights of `like`; `after` None: the file goes."""
 
     name: str
     path: Path
     before: bytes | None
     after: bytes | None
+    like: Path | None = None
 
     def diff(self) -> str:
         """Unified, secrets hidden."""
@@ -124,7 +125,6 @@ def apply(plan: Plan) -> Path | None:
     """Do it: all files or none; where the copies are. Raises InstallError."""
     done: list[Change] = []
     shelf: Path | None = None
-    model = plan.tree.place(_MAIN)
     stamp = now()
     try:
         for change in plan.changes:
@@ -134,12 +134,12 @@ def apply(plan: Plan) -> Path | None:
             if change.before is not None:
                 shelf = keep_copy(plan.tree, change.path, stamp)
         for change in plan.changes:
-            replace(change.path, change.after, like=model)
+            replace(change.path, change.after, change.like)
             done.append(change)
     except OSError as error:
         for change in reversed(done):
             with contextlib.suppress(OSError):
-                replace(change.path, change.before, like=model)
+                replace(change.path, change.before, change.like)
         what = f"{error.filename or 'a file'}: {error.strerror}"
         raise InstallError(f"{what}; nothing is changed: run this as root, with room on the disk") from None
     return shelf
@@ -153,15 +153,17 @@ def _of_manager(plan: Plan) -> list[str]:
 
 
 def _changes(tree: Tree, edits: dict[str, _Edit]) -> Iterator[Change]:
-    for name in sorted({*map(tree.named, edits), *marked(tree)}):
+    of_place = {tree.place(name): (tree.named(name), edit) for name, edit in edits.items()}
+    for name in marked(tree):  # two names may lead to one file
+        of_place.setdefault(tree.place(name), (name, _Edit()))
+    for path, (name, edit) in sorted(of_place.items()):
         before = tree.read(name)
-        edit = next((edit for key, edit in edits.items() if tree.named(key) == name), _Edit())
         try:
             after = _edited(before, edit)
         except marks.MarkError as error:
             raise InstallError(f"{name}, {error}") from None
         if after != before:
-            yield Change(name, tree.place(name), before, after)
+            yield Change(name, path, before, after, like=tree.place(manager.MAIN if "manager" in name else _MAIN))
 
 
 def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
@@ -257,7 +259,8 @@ def _block_of(tree: Tree, name: str) -> str:
 
 def _refuse_clash(found: System, address: str) -> None:
     host, _, port = address.rpartition(":")
-    if found.own_fastagi and port == "4573" and host in ("127.0.0.1", "localhost"):
+    theirs = found.own_fastagi or found.kind == system.FREEPBX  # since 14 it is there, used or not
+    if theirs and port == "4573" and host in ("127.0.0.1", "localhost"):
         raise InstallError(
             f"port 4573 belongs to {found.kind}'s own FastAGI server, which our calls would end; "
             'set [fastagi] listen = "127.0.0.1:4575", restart the service, then run this again'

@@ -59,9 +59,8 @@ class Tree:
     def read(self, name: str) -> bytes | None:
         """None when there is no such file. Raises InstallError."""
         try:
-            return self.place(name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            place = self.place(name)
+            return place.read_bytes() if place.is_file() else None
         except OSError as error:
             raise InstallError(f"{self.named(name)} cannot be read ({error.strerror}); run this as root") from None
 
@@ -80,7 +79,7 @@ class Tree:
     def everything(self) -> list[str]:
         """Every file of Asterisk's configuration."""
         directory = self.place(self.etc)
-        found = (path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
+        found = (path.relative_to(directory) for path in directory.rglob("*"))
         return sorted(self.named(str(name)) for name in found)
 
     def is_linked(self, name: str) -> bool:
