@@ -34,7 +34,7 @@ _TEXTS = {
         "checked": "The portal answers; {active} active employees, {extensions} with an extension.",
         "written": "Written: {path}", "kept": "The former file is kept: {path}",
         "ready": "The database is ready; {count} users read.",
-        "next": "Next: put the hooks into the dialplan (`itgrix-bx dialplan show plain|freepbx`), start the service\n"
+        "next": "Next: put the hooks into the dialplan (`itgrix-bx dialplan install`), start the service\n"
                 "(`itgrix-bx serve`, or `itgrix-bx setup --service`), then look with `itgrix-bx doctor`.",
         "service": "The service {user} is installed and started; see `systemctl status itgrix-bx`.",
     },
@@ -46,7 +46,7 @@ _TEXTS = {
         "checked": "Портал отвечает; активных сотрудников: {active}, с внутренним номером: {extensions}.",
         "written": "Записано: {path}", "kept": "Прежний файл сохранён: {path}",
         "ready": "База данных готова; прочитано пользователей: {count}.",
-        "next": "Дальше: добавьте хуки в диалплан (`itgrix-bx dialplan show plain|freepbx`), запустите службу\n"
+        "next": "Дальше: добавьте хуки в диалплан (`itgrix-bx dialplan install`), запустите службу\n"
                 "(`itgrix-bx serve` или `itgrix-bx setup --service`) и проверьте: `itgrix-bx doctor`.",
         "service": "Служба {user} установлена и запущена: `systemctl status itgrix-bx`.",
     },

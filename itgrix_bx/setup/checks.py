@@ -263,7 +263,12 @@ def _fetched(fetching: Fetching) -> Check:
 
 def dialplan() -> Check:
     if shutil.which("asterisk") is None:
-        return Check("dialplan", "no Asterisk on this machine", OFF, "on the PBX: `dialplan show b24-agi`")
+        return Check(
+            "dialplan",
+            "no Asterisk on this machine",
+            OFF,
+            "on the PBX: `itgrix-bx dialplan check`, see docs/dialplan.md",
+        )
     done = subprocess.run(["asterisk", "-rx", "dialplan show b24-agi"], capture_output=True, text=True, check=False)
     if "b24-agi" in done.stdout and "There is no existence" not in done.stdout:
         return Check("dialplan", "the hooks are loaded", OK)

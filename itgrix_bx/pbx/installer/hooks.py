@@ -87,7 +87,8 @@ def _obstacle(tree: Tree, line: Line) -> str:
 
 
 def _is_stock(tree: Tree, file: str) -> bool:
-    return file in map(tree.named, _STOCK) or bool(_STOCK_NAMES.search(file)) or tree.is_linked(file)
+    of_a_module = "modules" in tree.place(file).parts  # where FreePBX's own files are links to
+    return file in map(tree.named, _STOCK) or bool(_STOCK_NAMES.search(file)) or of_a_module
 
 
 def _jumps(dialplan: Iterable[Line], hook: str) -> str:

@@ -15,7 +15,8 @@ _BEGIN = re.compile(rb"[;#] >>> itgrix-bx\b(.*)")
 _END = re.compile(rb"[;#] <<< itgrix-bx\b")
 _LINE = re.compile(rb"[;#] <> itgrix-bx\b(.*)")
 ANY = re.compile(rb"[;#] (?:>>>|<<<|<>) itgrix-bx\b")
-_NO_END_OF_LINE, _NEW_FILE = b"(the line before had no end)", b"(the file is ours)"
+_NO_END = {b"\n": b"(the line before had no LF)", b"\r\n": b"(the line before had no CR LF)"}
+_NEW_FILE = b"(the file is ours)"
 
 
 class MarkError(ValueError):
@@ -50,8 +51,9 @@ def theirs(data: bytes) -> list[Theirs]:
             last = b""
     if began:
         raise _unpaired(began, "the block of itgrix-bx that begins here has no end")
-    if _NO_END_OF_LINE in last and kept:
-        kept[-1] = Theirs(kept[-1].number, kept[-1].raw.rstrip(b"\r\n"))
+    for end, flag in _NO_END.items():
+        if flag in last and kept:
+            kept[-1] = Theirs(kept[-1].number, kept[-1].raw.removesuffix(end))
     return kept
 
 
@@ -82,7 +84,7 @@ def with_block(data: bytes | None, body: str, *, what: str, at: int | None = Non
     before = b"".join(lines[:place])
     if before and not before.endswith(b"\n"):
         before += end
-        flags += b" " + _NO_END_OF_LINE
+        flags += b" " + _NO_END[end]
     text = f"{sign} >>> itgrix-bx: {what}; {TAKEN_AWAY}".encode() + flags
     inner = [text, *body.encode("utf-8").rstrip(b"\n").split(b"\n"), f"{sign} <<< itgrix-bx".encode()]
     return before + b"".join(line + end for line in inner) + b"".join(lines[place:])
@@ -96,7 +98,7 @@ def with_lines(data: bytes, additions: Mapping[int, str], *, sign: str = ";") ->
         if lines[index].endswith(b"\n"):
             lines.insert(index + 1, added + end)
         else:
-            lines[index] += end + added + b" " + _NO_END_OF_LINE
+            lines[index] += end + added + b" " + _NO_END[end]
     return b"".join(lines)
 
 

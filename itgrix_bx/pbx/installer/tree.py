@@ -82,10 +82,6 @@ class Tree:
         found = (path.relative_to(directory) for path in directory.rglob("*"))
         return sorted(self.named(str(name)) for name in found)
 
-    def is_linked(self, name: str) -> bool:
-        """Whether the name leads to another file (FreePBX's own files lead into its modules)."""
-        return self._on_disk(PurePosixPath(self.named(name))).is_symlink()
-
     def _on_disk(self, name: PurePosixPath) -> Path:
         return self.root / name.relative_to("/")
 
