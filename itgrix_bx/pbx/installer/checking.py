@@ -85,7 +85,7 @@ def test_call(console: Console) -> Step:
     """A Local channel asks the service as a client's call does, with an id for which nothing is registered."""
     what = "a test call reached the service and came back"
     nonce = str(secrets.randbelow(10**9) + 10**9)
-    console.run(f"channel originate Local/{nonce}@b24-check application Wait 1")
+    console.run(f"channel originate Local/s@b24-check extension {nonce}@b24-check")
     end = time.monotonic() + _CALL_S
     while (told := _answer(console, nonce)) is None and time.monotonic() < end:
         time.sleep(_LOOK_S)

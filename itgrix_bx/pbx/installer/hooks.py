@@ -148,9 +148,12 @@ def _call(system: System, context: str) -> str:
     return f"Gosub({context},s,1())" if system.gosub else f"Macro({context.removeprefix('macro-')})"
 
 
-# `dialplan check` calls it: the service knows the id for no call, and the call leaves no record.
+# `dialplan check` calls it: the service knows the id for no call, and neither end of the call leaves a record.
 CHECK = """\
 [b24-check]
+exten => s,1,Set(CDR_PROP(disable)=1)
+ same => n,Answer()
+ same => n,Wait(30)
 exten => _X.,1,Set(CDR_PROP(disable)=1)
  same => n,Gosub(b24-agi,inbound,1(b24-check-${EXTEN},,))
  same => n,Set(GLOBAL(B24_CHECK)=${EXTEN}:${B24_RC}:${B24_STATE})
