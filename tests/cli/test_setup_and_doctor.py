@@ -60,7 +60,7 @@ def test_setup_by_options_alone_writes_a_working_configuration(machine: Machine)
     assert written["portal"] == {"webhook_file": str(machine.secret), "default_user": 1}
     assert "emulator-secret" not in machine.config.read_text() + result.output
     assert len(json.loads(machine.run("users", "list", "--json").stdout)) == 4
-    assert "dialplan show" in result.output
+    assert "dialplan install" in result.output
 
 
 def test_setup_asks_and_never_shows_the_secret(machine: Machine) -> None:
