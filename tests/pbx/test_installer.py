@@ -558,6 +558,24 @@ def test_hooks_used_by_hand_are_left_alone(plain: Machine) -> None:
     assert "itgrix-bx.conf was put there by hand" in refused.output
 
 
+def test_what_somebody_adds_to_our_file_stays_in_it(plain: Machine) -> None:
+    plain.install()
+    ours = plain.etc / "itgrix-bx.conf"
+    ours.write_text(ours.read_text() + "[mine]\nexten => 1,1,NoOp()\n")
+    assert "Nothing to change" in plain.install().output
+    plain.remove()
+    assert ours.read_text() == "[mine]\nexten => 1,1,NoOp()\n"
+
+
+def test_half_a_block_in_our_file_is_told(plain: Machine) -> None:
+    plain.install()
+    ours = plain.etc / "itgrix-bx.conf"
+    ours.write_text(ours.read_text().replace("; <<< itgrix-bx\n", ""))
+    refused = plain.run("install", "--yes")
+    assert refused.exit_code == 1
+    assert "itgrix-bx.conf, line 1: the block of itgrix-bx that begins here has no end" in refused.output
+
+
 def test_no_asterisk_is_told(plain: Machine) -> None:
     refused = plain.run("install", "--yes", "--etc", "/etc/nothing")
     assert refused.exit_code == 1
@@ -573,6 +591,23 @@ def test_a_user_the_configuration_names_is_made_with_its_secret(freepbx: Machine
     freepbx.install()
     assert "[bx]\nsecret = se\\;cret99\n" in marks.block((freepbx.etc / "manager_custom.conf").read_bytes())
     assert freepbx.config.read_bytes() == configured
+
+
+def test_a_linked_configuration_stays_a_link(freepbx: Machine) -> None:
+    elsewhere = freepbx.config.with_name("elsewhere.toml")
+    freepbx.config.rename(elsewhere)
+    freepbx.config.symlink_to(elsewhere)
+    freepbx.install()
+    assert freepbx.config.is_symlink()
+    assert "[ami]" in elsewhere.read_text()
+    freepbx.remove()
+    assert elsewhere.read_text() == CONFIG
+
+
+def test_without_a_manager_no_user_is_made(plain: Machine) -> None:
+    (plain.etc / "manager.conf").unlink()
+    plain.install()
+    assert not (plain.etc / "manager.conf").exists()
 
 
 def test_a_user_that_is_there_is_left_alone(freepbx: Machine) -> None:

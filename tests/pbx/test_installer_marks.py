@@ -49,7 +49,7 @@ def _ended(data: bytes) -> bytes:
 
 @given(FILES, BODIES)
 def test_a_file_of_ours_goes_with_its_block(more: bytes, body: str) -> None:
-    made = marks.with_block(None, body, what="x")
+    made = marks.with_block(None, body, what="x", new=True)
     assert marks.without(made) is None
     assert marks.without(made + more) == (more or None)
 

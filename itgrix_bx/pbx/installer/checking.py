@@ -38,7 +38,7 @@ def check(plan: Plan, console: Console | None, why_not: str) -> Iterator[Step]:
     loaded = list(_loaded(plan, console))
     yield from loaded
     if all(step.ok for step in loaded):
-        yield test_call(console)
+        yield place_call(console)
 
 
 def _files(plan: Plan) -> Iterator[Step]:
@@ -81,7 +81,7 @@ def _endpoints(plan: Plan, console: Console) -> Iterator[Step]:
             yield Step(f"endpoint {name} comes to [{ours}]", right, 'asterisk -rx "module reload res_pjsip.so"')
 
 
-def test_call(console: Console) -> Step:
+def place_call(console: Console) -> Step:
     """A Local channel asks the service as a client's call does, with an id for which nothing is registered."""
     what = "a test call reached the service and came back"
     nonce = str(secrets.randbelow(10**9) + 10**9)

@@ -75,12 +75,14 @@ def is_new(data: bytes) -> bool:
     return any(_NEW_FILE in begin[1] for begin in map(_BEGIN.match, _lines(data)) if begin)
 
 
-def with_block(data: bytes | None, body: str, *, what: str, at: int | None = None, sign: str = ";") -> bytes:
-    """`body` as our block before line index `at`, at the end without it; `data` None makes a new file."""
+def with_block(
+    data: bytes | None, body: str, *, what: str, at: int | None = None, new: bool = False, sign: str = ";"
+) -> bytes:
+    """`body` as our block before line index `at`, at the end without it. `new`: the file is ours and goes with it."""
     lines = _lines(data or b"")
     place = len(lines) if at is None else at
     end = line_end(data or b"")
-    flags = b" " + _NEW_FILE if data is None else b""
+    flags = b" " + _NEW_FILE if new else b""
     before = b"".join(lines[:place])
     if before and not before.endswith(b"\n"):
         before += end

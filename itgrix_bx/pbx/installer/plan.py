@@ -170,7 +170,11 @@ def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
     base = None if before is None else marks.without(before)
     if edit.lines and base is not None:
         base = marks.with_lines(base, edit.lines)
-    return marks.with_block(base, edit.body, what=edit.what, at=edit.at) if edit.body else base
+    if not edit.body:
+        return base
+    if before is None or marks.is_new(before):  # what somebody added to a file of ours stays behind our block
+        return marks.with_block(base, edit.body, what=edit.what, at=0, new=True)
+    return marks.with_block(base, edit.body, what=edit.what, at=edit.at)
 
 
 def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes: Wishes) -> None:
@@ -211,8 +215,7 @@ def _look_for_include(plan: Plan, found: list[Line], name: str) -> None:
 
 def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     tree = plan.tree
-    library = tree.read(plain.LIBRARY)
-    if library is not None and marks.without(library):
+    if tree.read(plain.LIBRARY) and not _block_of(tree, plain.LIBRARY):
         raise InstallError(
             f"{tree.named(plain.LIBRARY)} was put there by hand; use those hooks, or delete it and its #include and "
             "run this again"
@@ -273,7 +276,8 @@ def _refuse_clash(found: System, address: str) -> None:
 def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami) -> None:
     tree = plan.tree
     file = manager.CUSTOM if plan.system.generated else manager.MAIN
-    there = reading.lines(tree, manager.MAIN)
+    if not (there := reading.lines(tree, manager.MAIN)):
+        return  # no manager, no user
     ours = own_config.manager_user(wishes.config)
     configured = ami.username if not ours else ""
     name = configured or manager.USERNAME
@@ -298,4 +302,4 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami)
 
 def _of_config(config: Path, after: bytes) -> list[Change]:
     before = config.read_bytes()
-    return [Change(str(config), config, before, after)] if after != before else []
+    return [Change(str(config), config.resolve(), before, after)] if after != before else []
