@@ -165,6 +165,8 @@ def _carry_out(plan: Plan, reached: Console | None, why_not: str, *, yes: bool, 
         click.confirm("Go on?", abort=True)
     shelf = planning.apply(plan)
     click.echo(f"Done; the files as they were are in {shelf}." if shelf else "Done.")
+    if any(change.ours for change in plan.changes):
+        click.echo("The configuration changed: systemctl restart itgrix-bx")
     if reached is not None:
         reload(plan, reached)
     else:

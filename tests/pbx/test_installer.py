@@ -179,6 +179,7 @@ def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(ma
     file = "manager.conf" if machine.shape.name == "plain" else "manager_custom.conf"
     dry = machine.run("install", "--dry-run").output
     shown = dry + machine.install().output
+    assert "systemctl restart itgrix-bx" in shown
     secret = re.search(r'secret = "(.+)"', machine.config.read_text())
     assert secret is not None
     user = marks.block((machine.etc / file).read_bytes())

@@ -21,13 +21,15 @@ _MAIN = "extensions.conf"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`before` None: a new file, with owner and rights of `like`; `after` None: the file goes."""
+    """`before` None: a new file, with owner and rights of `like`; `after` None: the file goes; `ours`: our own
+    configuration, which the service reads at its start."""
 
     name: str
     path: Path
     before: bytes | None
     after: bytes | None
     like: Path | None = None
+    ours: bool = False
 
     def diff(self) -> str:
         """Unified, secrets hidden."""
@@ -302,4 +304,4 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami)
 
 def _of_config(config: Path, after: bytes) -> list[Change]:
     before = config.read_bytes()
-    return [Change(str(config), config.resolve(), before, after)] if after != before else []
+    return [Change(str(config), config.resolve(), before, after, ours=True)] if after != before else []
