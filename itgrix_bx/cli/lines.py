@@ -50,7 +50,7 @@ def list_lines(context: Context, as_json: bool) -> None:
         echo_json([_row(line) for line in found])
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("did", "line", "name", "source", "nobody's calls", "new clients", "caller name"):
+    for title in ("did", "line", "name", "source", "default user", "leads", "caller name"):
         table.add_column(title)
     for line in found:
         table.add_row(*map(safe, _told(line)))
