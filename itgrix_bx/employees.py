@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger("itgrix_bx.employees")
 
 _REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
-_RESYNC_S = 6 * 3600.0
+_RESYNC_S = 3600.0  # an absence entered in the calendar is heeded within this time
 _RETRY_S = 30.0
 _AHEAD_DAYS = 14  # of absences that are known beforehand
 _PATIENCE_S = 300.0
@@ -103,7 +103,7 @@ class Employees:
             log.warning("users could not be read, the last list stays in use: %s", error)
             return False
         log.info("%d users read from the portal", found.users)
-        for gap in found.gaps if found.gaps != self._gaps else ():  # said once, not every six hours
+        for gap in found.gaps if found.gaps != self._gaps else ():  # said once, not every hour
             log.info("%s", gap)
         self._gaps = found.gaps
         return True

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from itgrix_bx.calls.events import Kind
-from itgrix_bx.calls.lines import Leads, Line
+from bx24client import crm
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.lines import Leads, Line, Lines
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql import LineRules
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
@@ -174,7 +176,7 @@ def talk(office: Office, call_id: str, caller: str = CLIENT) -> dict[str, Any]:
     return office.until(call_id, "complete")
 
 
-def told(office: Office, call_id: str) -> dict[str, Any]:
+def told_lead(office: Office, call_id: str) -> dict[str, Any]:
     """What became of the lead."""
     (event,) = (e for e in office.service.journal.events(call_id) if e.kind is Kind.LEAD)
     return event.data
@@ -185,10 +187,10 @@ def test_a_known_client_of_whom_nothing_is_open_gets_a_lead_of_who_answered_and_
     made = lead(eager)
     assert (made["responsible"], made["contact"], made["source"], made["phones"]) == (12, 7, "WEB", [CLIENT])
     assert tuple(made["origin"]) == ("itgrix-bx", ID)
-    assert told(eager, ID) == {"lead_id": made["id"]}
+    assert told_lead(eager, ID) == {"lead_id": made["id"]}
     talk(eager, "1700000000.2")
     assert lead(eager) == made
-    assert told(eager, "1700000000.2")["why"] == f"lead {made['id']} is open"
+    assert told_lead(eager, "1700000000.2")["why"] == f"lead {made['id']} is open"
 
 
 def test_an_open_deal_is_enough_and_a_closed_one_or_somebody_elses_is_not(office: Office) -> None:
@@ -196,7 +198,7 @@ def test_an_open_deal_is_enough_and_a_closed_one_or_somebody_elses_is_not(office
     deal = {"id": 5, "name": "Окна", "responsible": 12, "contact": 7}
     office.portal.seed({"deals": [deal, deal | {"id": 6, "contact": None, "company": 7}]})
     talk(office, ID)
-    assert (office.known()["leads"], told(office, ID)) == ([], {"why": "deal 5 is open"})
+    assert (office.known()["leads"], told_lead(office, ID)) == ([], {"why": "deal 5 is open"})
     office.portal.seed({"deals": [deal | {"active": False}]})
     talk(office, "1700000000.2")
     assert lead(office)["contact"] == 7
@@ -215,7 +217,27 @@ def test_an_answer_that_was_lost_does_not_make_two_leads(office: Office, fault: 
     rule(office, EAGER)
     office.portal.faults([{"method": "crm.lead.add", "kind": fault, "after_effect": after_effect}])
     talk(office, ID)
-    assert told(office, ID)["lead_id"] == lead(office)["id"]
+    assert told_lead(office, ID)["lead_id"] == lead(office)["id"]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_program_that_died_while_it_added_a_lead_adds_no_second_one(
+    make_office: Callable[..., Office], arrived: bool
+) -> None:
+    """The journal says that a request was about to leave; whether it did only the portal knows."""
+    dead = make_office(frozenset({"agi"}))
+    facts = Lines.of([EAGER]).facts(DID) | {"own_channel": True, "client_number": CLIENT, "did": DID}
+    at, known = time.time() - 60, {"portal_call_id": "c", "entity_type": "CONTACT", "entity_id": 7}
+    told = [(Kind.INBOUND, facts), (Kind.REGISTERED, known), (Kind.HANGUP, {"own_channel": True, "direction": "in"}),
+            (Kind.FINISHED, {"activity_id": 1}), (Kind.LEADING, {"params": {}})]  # fmt: skip
+    dead.service.journal.append([Event(ID, kind, at + n, data) for n, (kind, data) in enumerate(told)])
+    if arrived:
+        origin = {"ORIGINATOR_ID": "itgrix-bx", "ORIGIN_ID": ID, "PHONE": [{"VALUE": CLIENT}]}
+        dead.service.client.execute(crm.add_lead(origin))
+    office = make_office()
+    office.until(ID, "complete")
+    assert lead(office)["id"] == told_lead(office, ID)["lead_id"]
+    assert bool(told_lead(office, ID).get("found_by_origin")) == arrived
 
 
 def test_without_the_right_crm_there_is_no_lead_which_is_said_and_the_recording_does_not_wait(office: Office) -> None:
@@ -228,7 +250,7 @@ def test_without_the_right_crm_there_is_no_lead_which_is_said_and_the_recording_
     office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="102", MIXMONITOR_FILENAME=recording)
     call = office.until(ID, "complete")
     assert (call["recording"]["state"], office.known()["leads"]) == ("uploaded", [])
-    assert "lacks the scope crm" in told(office, ID)["error"]
+    assert "lacks the scope crm" in told_lead(office, ID)["error"]
 
 
 def test_a_call_that_nobody_took_is_the_responsibles_lead(office: Office) -> None:
