@@ -43,12 +43,12 @@ def arm(number: int, count: Path) -> None:
         return guarded
 
     count.write_text("0")
-    append = Journal._append
+    append = Journal._append_all
 
     def armed(*args: Any) -> Any:
         _armed.set()
         return append(*args)
 
-    Journal._append = armed  # type: ignore[method-assign]
+    Journal._append_all = armed  # type: ignore[method-assign]
     Database._once = around(Database._once)  # type: ignore[method-assign]
     Transport.post = around(Transport.post)  # type: ignore[method-assign]
