@@ -19,7 +19,7 @@ from itgrix_bx.words import LANGUAGES, preferred
 from itgrix_bx.words.routing import say
 from sql.routing import Routing
 
-_DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line, by the number that was dialled.")
+_DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line: a dialled number, or trunk/NAME.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for machines.")
 _RULES = "\n".join(f"{name:12} {rule.form}" for name, rule in RULES.items())
 
