@@ -79,9 +79,7 @@ class Employees:
             log.debug("employees: %s", error)
             return
         if (directory.employees, directory.mobiles) != (self.directory.employees, self.directory.mobiles):
-            phones = (phone for e in directory.employees.values() if e.active for phone in e.phones)
-            in_profiles = filter(None, (e164(phone, self._country) for phone in phones))
-            self._own_numbers = frozenset(in_profiles) | frozenset(directory.mobiles)
+            self._own_numbers = own_numbers(directory, self._country)
         self.directory = directory
 
     def sync(self) -> Synced:
@@ -115,6 +113,13 @@ class Synced:
 
     users: int
     gaps: tuple[str, ...] = ()
+
+
+def own_numbers(directory: Directory, country: str) -> frozenset[str]:
+    """The telephone numbers (E.164) of the employees' own phones."""
+    phones = (phone for e in directory.employees.values() if e.active for phone in e.phones)
+    in_profiles = filter(None, (e164(phone, country) for phone in phones))
+    return frozenset(in_profiles) | frozenset(directory.mobiles)
 
 
 def sync(staff: Staff, portal: Bitrix24) -> Synced:

@@ -10,19 +10,26 @@ from typing import Any
 
 from bx24client import BatchResult, Bitrix24, BitrixError, Command, telephony
 from itgrix_bx.calls import routing
+from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
+from itgrix_bx.calls.number_rules import Where
+from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.calls.routing import Known, Route, Talk
 from itgrix_bx.clients import Deals, Entities
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.schedule import due
+from itgrix_bx.employees import own_numbers
+from itgrix_bx.numbers import numbering
 from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.ami_user import READ
 from itgrix_bx.pbx.devices import EVENTS, Devices
 from itgrix_bx.reception import as_data, deals_as_data, deals_of_found
 from itgrix_bx.talks import talk_of
+from itgrix_bx.words import Phrase
 from sql.database import Database
 from sql.journal import Journal
 from sql.lines import LineRules
+from sql.numbers import Numbers as NumberStore
 from sql.routing import Routing
 from sql.staff import Staff
 
@@ -33,28 +40,58 @@ _LATEST_CALLS = 50
 
 @dataclass
 class Rehearsal:
-    """`notes` say what is not as it would be in a real call."""
+    """`number` as the CRM knows it; `skipped`: why such a call is not for the CRM, and so never routed; `notes` say
+    what is not as it would be in a real call."""
 
-    route: Route
+    number: str
+    route: Route = field(default_factory=Route)
+    skipped: Phrase | None = None
     notes: list[str] = field(default_factory=list)
 
 
 def rehearse(
-    settings: Settings, database: Database, portal: Bitrix24, number: str, did: str, at: float | None
+    settings: Settings, database: Database, portal: Bitrix24, caller: str, way: Where, at: float | None
 ) -> Rehearsal:
-    """Decide for a call from `number` (E.164) to `did` at `at` (unix seconds; None: now). Raises DatabaseAwayError."""
-    rules, directory = Routing(database).rules(), Staff(database).directory()
-    notes: list[str] = []
-    entities, deals = _ask(portal, number, rules.wants_deals(did), notes)
-    talk = _last_talk(Journal(database, due), directory, settings.calls.finisher, number)
-    line = LineRules(database).lines().of_call(did).default_user
-    line_user = line if line is not None and directory.is_active(line) else None
-    known = Known(number, did, time.time() if at is None else at, entities, deals, talk, line_user)
-    with _phones(settings, bool(rules.policy(did).device), notes) as devices:
-        route = routing.decide(known, directory, rules, devices)
+    """Decide for a call as a trunk brings it, at `at` (unix seconds; None: now). Raises DatabaseAwayError."""
+    directory = Staff(database).directory()
+    read = numbering(NumberStore(database), settings.numbers)
+    made = Rehearsal(read.read(caller, way, directory).number)
+    call = Call("test", IN, client_number=made.number, did=way.did, trunk=way.trunk)
+    if skip := read.skip(call, directory):
+        made.skipped = skip.reason
+    elif made.number in own_numbers(directory, settings.numbers.country):
+        made.skipped = Phrase("it is an employee's own number")
+    else:
+        made.route = _decide(settings, database, portal, call, directory, at, made.notes)
+    return made
+
+
+def _decide(
+    settings: Settings,
+    database: Database,
+    portal: Bitrix24,
+    call: Call,
+    directory: Directory,
+    at: float | None,
+    notes: list[str],
+) -> Route:
+    rules = Routing(database).rules()
+    call.line_rules = LineRules(database).lines().facts(call.did, call.trunk)["line_rules"]
+    entities, deals = _ask(portal, call.client_number, rules.wants_deals(call.did, call.trunk), notes)
+    known = Known(
+        number=call.client_number,
+        did=call.did,
+        trunk=call.trunk,
+        at=time.time() if at is None else at,
+        entities=entities,
+        deals=deals,
+        talk=_last_talk(Journal(database, due), directory, settings.calls.finisher, call.client_number),
+        line_user=line_user(call, directory),
+    )
     if at is not None:
         notes.append("phones, workdays and the CRM are as they are now, whatever the time")
-    return Rehearsal(route, notes)
+    with _phones(settings, bool(rules.policy(call.did, call.trunk).device), notes) as phones:
+        return routing.decide(known, directory, rules, phones)
 
 
 def _ask(portal: Bitrix24, number: str, deals: bool, notes: list[str]) -> tuple[Entities | None, Deals | None]:

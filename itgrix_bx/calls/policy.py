@@ -122,8 +122,7 @@ class Rules:
 
     def policy(self, did: str, trunk: str = "") -> Policy:
         """The DID's (with or without +), else the trunk's, else that of all lines."""
-        keys = (did, did.lstrip("+"), "+" + did.lstrip("+"), TRUNK + trunk)
-        return next((self.by_did[key] for key in keys if key in self.by_did), self.default)
+        return next((self.by_did[key] for key in keys(did, trunk) if key in self.by_did), self.default)
 
     def wants_deals(self, did: str, trunk: str = "") -> bool:
         """Whether a call to this line must know its client's open deals."""
@@ -139,10 +138,15 @@ class Rules:
         return max((p.talker_days for p in policies if by_vip or "talker" in p.order), default=0)
 
 
+def keys(did: str, trunk: str = "") -> tuple[str, ...]:
+    """What rules of a line may be kept under, the first found holds."""
+    return did, did.lstrip("+"), "+" + did.lstrip("+"), TRUNK + trunk
+
+
 def find(entries: Mapping[str, Entry], number: str, entities: Iterable[Mapping[str, Any]]) -> Entry | None:
     """The entry for a caller: by number, else by one of the clients found."""
-    keys = [number, *(f"{str(entity['type']).lower()}:{entity['id']}" for entity in entities)]
-    return next((entries[key] for key in keys if key in entries), None)
+    names = [number, *(f"{str(entity['type']).lower()}:{entity['id']}" for entity in entities)]
+    return next((entries[name] for name in names if name in entries), None)
 
 
 # --- words and values ----------------------------------------------------------------------------

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from itgrix_bx.calls import policy
+from itgrix_bx.calls.call import IN
+from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
 from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.times import iso
-from itgrix_bx.words import LANGUAGES, preferred
+from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from itgrix_bx.words.routing import say
 from sql.routing import Routing
+
+if TYPE_CHECKING:
+    from itgrix_bx.rehearsal import Rehearsal
 
 _DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line: a dialled number, or trunk/NAME.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for machines.")
@@ -95,12 +100,15 @@ def _understood(rule: str, words: tuple[str, ...]) -> str | None:
 
 @routing.command("test")
 @click.argument("number")
-@_DID
+@click.option("--did", default="", help="The number the client has dialled.")
+@click.option("--trunk", default="", help="The trunk, as the PBX names it: mts of PJSIP/mts-0000001a.")
 @click.option("--at", metavar="TIME", help="As if it were then, by the line's clock: '2026-11-26 19:00'.")
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the words.  [default: by the locale]")
 @_JSON
 @click.pass_obj
-def test_number(context: Context, number: str, did: str, at: str | None, lang: str | None, as_json: bool) -> None:
+def test_number(
+    context: Context, number: str, did: str, trunk: str, at: str | None, lang: str | None, as_json: bool
+) -> None:
     """Say where a call from NUMBER would go, and why.
 
     The portal is asked for the client as in a real call; nothing is registered and nobody rung.
@@ -109,28 +117,32 @@ def test_number(context: Context, number: str, did: str, at: str | None, lang: s
     from itgrix_bx.service import portal_client
 
     settings = context.settings()
-    caller = e164(number, settings.numbers.country)
-    if not caller:
-        raise Problem(f"{number!r} is no telephone number")
     with context.database() as database:
-        moment = None if at is None else _moment(at, Routing(database).rules().policy(did))
+        moment = None if at is None else _moment(at, Routing(database).rules().policy(did, trunk))
         try:
             with portal_client(settings) as portal:
-                made = rehearse(settings, database, portal, caller, did, moment)
+                made = rehearse(settings, database, portal, number, Where(IN, trunk, did), moment)
         except ConfigError as error:
             raise Problem(str(error)) from None
-    why = say(made.route.steps, lang or preferred())
+    told = _told(made, did, moment, lang or preferred())
     if as_json:
-        route = made.route
-        echo_json({
-            "number": caller, "did": did or None, "at": iso(moment), "extension": route.extension or None,
-            "seconds": route.seconds if route.extension else None, "client_name": route.client_name or None,
-            "why": why, "steps": route.steps, "notes": made.notes,
-        })  # fmt: skip
+        echo_json(told)
         return
-    click.echo(printable(why))
+    click.echo(printable(told["why"]))
     for note in made.notes:
         click.echo(f"note: {printable(note)}", err=True)
+
+
+def _told(made: Rehearsal, did: str, moment: float | None, lang: str) -> dict[str, Any]:
+    route = made.route
+    why = say(route.steps, lang)
+    if made.skipped is not None:
+        why = Phrase("the call does not go to the CRM: {reason}", {"reason": made.skipped}).said(lang)
+    return {
+        "number": made.number or None, "did": did or None, "at": iso(moment), "crm": made.skipped is None,
+        "extension": route.extension or None, "seconds": route.seconds if route.extension else None,
+        "client_name": route.client_name or None, "why": why, "steps": route.steps, "notes": made.notes,
+    }  # fmt: skip
 
 
 def _moment(text: str, rules: Policy) -> float:
@@ -251,7 +263,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _shown(did: str, told: dict[str, dict[str, str]], rules: Rules) -> dict[str, Any]:
     in_force = rules.policy(did)
-    places = [(did, "line")] * bool(did) + [(ALL_LINES, "all lines")]
+    places = [(key, "line") for key in policy.keys(did)] * bool(did) + [(ALL_LINES, "all lines")]
 
     def place(name: str) -> str:
         return next((where for of, where in places if name in told.get(of, {})), "usual")

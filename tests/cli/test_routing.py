@@ -162,8 +162,28 @@ def test_a_test_says_so_when_the_portal_or_the_phones_are_silent(machine: Machin
     assert "[ami] is not configured" in result.stderr
 
 
-def test_what_is_no_number_is_refused(machine: Machine) -> None:
-    for words in (("test", "anonymous"), ("vip", "add", "nobody", "ext:1"), ("black", "add", "deal:5")):
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [("anonymous", "no telephone number"), ("102", "internal"), ("8 903 111-22-33", "an employee's own number")],
+)
+def test_a_call_that_is_not_for_the_crm_is_said_to_be_none(machine: Machine, number: str, reason: str) -> None:
+    employee = Employee(11, "Анна", True, "101", ("+7 903 1112233",))
+    Staff(machine.database).replace_users([employee, Employee(12, "Борис", True, "102")])
+    found = machine.json("test", number, "--lang", "en")
+    assert (found["crm"], found["extension"], found["steps"]) == (False, None, [])
+    assert reason in found["why"]
+
+
+def test_a_trunks_rules_and_rewritten_numbers_count_in_a_test(machine: Machine) -> None:
+    machine.says("set", "seconds", "33", "--did", "trunk/mts")
+    machine.says("set", "seconds", "44", "--did", "+" + DID)
+    assert machine.json("test", CLIENT, "--trunk", "mts")["seconds"] == 33
+    assert machine.json("test", CLIENT, "--trunk", "mts", "--did", DID)["seconds"] == 44
+    assert machine.json("show", "--did", DID)["rules"]["seconds"] == {"value": "44", "set": "line"}
+
+
+def test_what_is_no_client_is_refused(machine: Machine) -> None:
+    for words in (("vip", "add", "nobody", "ext:1"), ("black", "add", "deal:5")):
         result = machine.run(*words)
         assert (result.exit_code, len(result.stderr.strip().splitlines())) == (1, 1)
 
