@@ -98,6 +98,20 @@ class Logbook:
 
         self.journal.append_soon(events, done)
 
+    def complete(self, call_id: str, missing: Callable[[Sequence[Event]], Sequence[Event]]) -> Appended | None:
+        """As Journal.complete, and told to who listens. Raises DatabaseAwayError; nothing goes to the spool."""
+        added: Sequence[Event] = ()
+
+        def look(known: Sequence[Event]) -> Sequence[Event]:
+            nonlocal added
+            added = missing(known)
+            return added
+
+        appended = self.journal.complete(call_id, look)
+        if appended is not None:
+            self._tell(appended.call, added)
+        return appended
+
     def _lose(self, error: Exception | None) -> None:
         self.away_since = time.time()
         log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)

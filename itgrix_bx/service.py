@@ -24,11 +24,12 @@ from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
-from itgrix_bx.pbx import devices
+from itgrix_bx.pbx import devices, feed
 from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.ami_user import READ
 from itgrix_bx.pbx.closing import Closer
 from itgrix_bx.pbx.own_lists import OwnLists
+from itgrix_bx.pbx.reconcile import House
 from itgrix_bx.pbx.watcher import Watcher
 from itgrix_bx.reception import Reception
 from itgrix_bx.retention import Retention
@@ -108,12 +109,14 @@ class Service:
             settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers
         )
         self.ami: Ami | None = None
+        self.feed: feed.Feed | None = None
         self.closer: Closer | None = None
         self.own_lists: OwnLists | None = None
         if settings.ami.username and only & {"agi", "worker"}:
-            self.ami = Ami(manager_of(settings.ami, mask=READ, events=("Hangup", *devices.EVENTS)))
+            self.ami = Ami(manager_of(settings.ami, mask=READ, events=(*devices.EVENTS, *feed.EVENTS)))
         self.devices = devices.Devices(self.ami)
         if self.ami is not None and "worker" in only:
+            self.feed = feed.Feed(self._house, self.logbook, self.ami, self.devices)
             self.closer = Closer(settings, self.logbook, self.ami)
             self.own_lists = OwnLists(self.ami, number_store)
         self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))
@@ -135,6 +138,9 @@ class Service:
         self.metrics.watch(Parts(self.overview, self.logbook, self.client, self.agi if "agi" in only else None))
         self.web: WebServer | None = None
         self.logbook.on_change(self._changed)
+
+    def _house(self) -> House:
+        return House(self.employees.directory, self.numbers.current, self.employees.lines)
 
     @property
     def agi_address(self) -> tuple[str, int]:
@@ -185,6 +191,8 @@ class Service:
         if "worker" in self._only:
             self.worker.start()
             self.retention.start()
+        if self.feed is not None:
+            self.feed.start()
         if self.ami is not None:
             self.ami.start()
         if self.closer is not None:
@@ -202,6 +210,8 @@ class Service:
         self.devices.stop()
         if self.ami is not None:
             self.ami.stop()
+        if self.feed is not None:
+            self.feed.stop()
         if self.closer is not None:
             self.closer.stop()
         if self.own_lists is not None:  # after the link it asks by: an answer that does not come is not waited for

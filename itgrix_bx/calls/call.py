@@ -8,6 +8,7 @@ from typing import Any
 
 from itgrix_bx.calls import recording_names
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.facts import of_manager, told_once
 from itgrix_bx.calls.lines import Leads
 
 IN, OUT, INTERNAL = "in", "out", "internal"
@@ -192,6 +193,7 @@ def fold(events: Iterable[Event]) -> Call:
     hooks = _on_one_clock(heard)
     if hooks is not heard:
         call.started_at = hooks[0].at
+    hooks = told_once(hooks)
     _identify(call, hooks)
     call.told_in_part = _is_told_in_part(hooks)
     hangups = [e for e in hooks if e.kind is Kind.HANGUP]
@@ -286,7 +288,7 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
 
 def _is_told_in_part(hooks: Sequence[Event]) -> bool:
     opened = any(e.kind in (Kind.INBOUND, Kind.ROUTE, Kind.OUTBOUND) for e in hooks)
-    return not opened or len({e.teller for e in hooks}) > 1
+    return not opened or len({e.teller for e in hooks if not of_manager(e)}) > 1
 
 
 def _direction(hooks: Sequence[Event]) -> str:

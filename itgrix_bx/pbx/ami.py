@@ -13,13 +13,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from itgrix_bx.config import Ami as Settings
 from itgrix_bx.config import split_address
 from itgrix_bx.pbx.link import Link, Manager, Reply, Timings
-from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiUnreachableError, Fields, Message
+from itgrix_bx.pbx.messages import (
+    AmiError,
+    AmiLoginError,
+    AmiRefusedError,
+    AmiUnreachableError,
+    Fields,
+    Message,
+)
 
 log = logging.getLogger("itgrix_bx.ami")
 
@@ -42,6 +50,14 @@ def manager_of(settings: Settings, *, mask: str = "off", events: tuple[str, ...]
     return Manager(split_address(settings.address), settings.username, secret, tls, mask, events)
 
 
+class _Answer:
+    """An answer that has its place among the events; `future` is done."""
+
+    def __init__(self, future: Future[Reply], tell: Callable[[Reply], None]) -> None:
+        self.future = future
+        self.tell = tell
+
+
 class Ami:
     """Connects and stays connected from `start` to `stop`. Callbacks are named before `start`."""
 
@@ -49,7 +65,7 @@ class Ami:
         self._manager = manager
         self._timings = timings or Timings()
         self._room = room
-        self._queue: SimpleQueue[Message | _Gap | bool | None] = SimpleQueue()
+        self._queue: SimpleQueue[Message | _Gap | _Answer | bool | None] = SimpleQueue()
         self._gap: _Gap | None = None
         self._lock = threading.Lock()
         self._callbacks: dict[str, list[Callable[[Message], None]]] = {}
@@ -96,6 +112,20 @@ class Ami:
         if link is None:
             raise AmiUnreachableError(f"{action} was not sent, there is no link to Asterisk: {self._trouble}")
         return link.ask(action, fields, timeout_s=timeout_s)
+
+    def ask_in_order(self, action: str, callback: Callable[[Reply], None]) -> None:
+        """Ask, and have `callback` called with the answer as if it were an event: after what Asterisk told before it,
+        before what it told afterwards. Of an action that is refused, or whose link is lost, nothing more is heard."""
+        link = self._link
+        if link is None:
+            return
+        try:
+            future = link.submit(action)
+        except AmiError as error:
+            log.debug("%s", error)
+            return
+        # It is done in the reader's thread, which puts the events into the queue.
+        future.add_done_callback(lambda done: self._queue.put(_Answer(done, callback)))
 
     @property
     def connected(self) -> bool:
@@ -182,6 +212,8 @@ class Ami:
             if isinstance(item, Message):
                 self._told += 1
                 _tell_all((*self._callbacks.get(item.event, ()), *self._callbacks.get("*", ())), item)
+            elif isinstance(item, _Answer):
+                _tell_answer(item)
             elif isinstance(item, _Gap):
                 with self._lock:  # what is lost from now on is another gap
                     self._gap = None
@@ -189,6 +221,14 @@ class Ami:
                 _tell_all(self._on_gap, item.count)
             else:
                 _tell_all(self._on_link, item)
+
+
+def _tell_answer(answer: _Answer) -> None:
+    error = answer.future.exception()
+    if error is None:
+        _tell_all([answer.tell], answer.future.result())
+    else:
+        log.log(logging.WARNING if isinstance(error, AmiRefusedError) else logging.DEBUG, "%s", error)
 
 
 def _tell_all(callbacks: Iterable[Callable[[_Told], None]], what: _Told) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from itgrix_bx.calls.directory import Directory
 
@@ -16,10 +17,12 @@ _LONGEST_EXTENSION = 5  # of those the portal does not know; trunks are often na
 
 
 class Channels:
-    """Tells phones from trunks: a phone's channel is named after its extension."""
+    """Tells phones from trunks: a phone's channel is named after its extension, or its device is in a hint of one
+    (`hinted` says of which, "" for none)."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, hinted: Callable[[str], str] = lambda _: "") -> None:
         self._directory = directory
+        self._hinted = hinted
 
     def extension(self, channel: str) -> str:
         """The extension of a phone's channel, "" for any other."""
@@ -29,6 +32,8 @@ class Channels:
         name = found["name"]
         if self._directory.is_extension(name):
             return name
+        if hinted := self._hinted(f"{found['tech']}/{name}"):
+            return hinted
         return name if found["tech"] in BY_NAME and is_short(name) else ""
 
     def is_outside(self, channel: str) -> bool:
@@ -48,6 +53,11 @@ class Channels:
 def is_plumbing(device: str) -> bool:
     """Whether the device (or channel) is Asterisk's own rather than a phone or a line."""
     return device.partition("/")[0] in _PLUMBING
+
+
+def is_phone(device: str) -> bool:
+    """Whether what a hint is made of is a phone or a line: `Custom:DND101` is none."""
+    return "/" in device and not device.startswith("Custom:") and not is_plumbing(device)
 
 
 def is_short(number: str) -> bool:

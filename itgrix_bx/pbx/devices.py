@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from itgrix_bx.pbx.ami import Ami
-from itgrix_bx.pbx.channels import BY_NAME, is_plumbing
+from itgrix_bx.pbx.channels import BY_NAME, is_phone, is_plumbing
 from itgrix_bx.pbx.messages import AmiError, AmiRefusedError, Message
 
 log = logging.getLogger("itgrix_bx.ami")
@@ -88,6 +88,7 @@ class Devices:
         self._ami = ami
         self._devices: dict[str, str] = {}
         self._hints: dict[str, _Hint] = {}
+        self._extensions: dict[str, str] = {}  # device -> whose it is, by the hints
         self._dnd: frozenset[str] = frozenset()
         self._lost_at: float | None = -LOST_S
         self._refused: set[str] = set()
@@ -110,12 +111,16 @@ class Devices:
         named = {device for devices in list(hint.devices.values()) for device in devices}
         if extension in self._dnd or self._is_on(f"{_DND}{extension}") or any(map(self._is_on, _dnds(named))):
             return DeviceState.DND
-        phones = [one for one in named if not one.startswith("Custom:")] or [f"{tech}/{extension}" for tech in BY_NAME]
+        phones = [one for one in named if is_phone(one)] or [f"{tech}/{extension}" for tech in BY_NAME]
         of_phones = _strongest(_OF_DEVICE.get(self._devices.get(one, ""), DeviceState.UNKNOWN) for one in phones)
         if of_phones is not DeviceState.UNKNOWN:
             return of_phones
         told = (_OF_HINT.get(status, DeviceState.UNKNOWN) for status in list(hint.status.values()))
         return _strongest(told)
+
+    def extension_of(self, device: str) -> str:
+        """Whose device (PJSIP/anna) it is by the hints, "" when they do not say, or name several."""
+        return self._extensions.get(device, "")
 
     def _is_on(self, device: str) -> bool:
         return self._devices.get(device) in _ON
@@ -167,6 +172,7 @@ class Devices:
             _put_hint(hints, item)
         self._dnd = self._stored_dnd(hints)
         self._hints = hints
+        self._extensions = _owners(hints)
 
     def _stored_dnd(self, hints: Iterable[str]) -> frozenset[str]:
         """Whose DND is set in the AstDB, where a PBX keeps it without a device for it."""
@@ -217,6 +223,15 @@ def _put_hint(hints: dict[str, _Hint], message: Message) -> None:
     if made_of := message.get("Hint"):
         hint.devices[context] = tuple(made_of.split(",")[0].split("&"))  # what follows is presence
     hint.status[context] = message.get("Status")
+
+
+def _owners(hints: dict[str, _Hint]) -> dict[str, str]:
+    """A hint of one phone says whose it is; one that watches the phones of several says it of none."""
+    owners: dict[str, str] = {}
+    for extension, hint in hints.items():
+        for device in {one for devices in hint.devices.values() for one in devices if is_phone(one)}:
+            owners[device] = "" if device in owners else extension
+    return owners
 
 
 def _dnds(devices: Iterable[str]) -> list[str]:

@@ -14,9 +14,10 @@ from typing import Any
 from agi.channel import extension as clean_extension
 from agi.channel import known, text
 from agi.channel import number as clean_number
-from itgrix_bx.calls.call import IN, OUT, fold
+from itgrix_bx.calls.call import IN, OUT, Call, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
+from itgrix_bx.calls.facts import AMI, is_same, without
 from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbering import Numbering
@@ -28,7 +29,7 @@ from itgrix_bx.pbx.records import Group
 from itgrix_bx.pbx.story import First, Moment, Story, firsts
 
 _FORGOTTEN_S = 6 * 3600.0  # CEL without an end for so long: Asterisk died in the middle of the call
-_SAME_S = 3.0  # a hook's time and the record's whole seconds for one moment differ by less
+_ONE_MOMENT_S = 3.0
 _TICK_S = 0.001  # what happened in the same second keeps its order
 
 
@@ -43,11 +44,11 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A finished call of the records, as the journal's events."""
+    """A call as the journal's events; of the records only when it is over."""
 
     call_id: str
     linkedid: str
-    source: str  # "cel" | "cdr"
+    source: str  # "cel" | "cdr" | "ami"
     events: tuple[Event, ...]
 
     @property
@@ -63,7 +64,7 @@ def calls_of(group: Group, house: House, now: float) -> list[Told]:
     """The calls of a group that are for the CRM and over; `now` in unix seconds."""
     channels = Channels(house.directory)
     stories = (_story(first, group, channels, now) for first in firsts(group, channels))
-    return [told for story in stories if story is not None and (told := _told(story, house)) is not None]
+    return [told for story in stories if story is not None and (told := told_by(story, house)) is not None]
 
 
 def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
@@ -82,43 +83,38 @@ def missing(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
     return new if fold([*known, *new]).over else []
 
 
+def news(told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
+    """What of `told`, heard while the call goes on or just ended, changes the call the journal has `known` of.
+
+    Nothing of a call nobody opened or that is not for the CRM, and nothing once the portal may know the outcome.
+    """
+    if not known:
+        return []
+    call = fold(known)
+    if call.skipped or call.finished or call.finish_doubt is not None:
+        return []
+    kept: list[Event] = []
+    for event in _untold(told, [event for event in known if event.kind in HOOK_KINDS]):
+        after = fold([*known, *kept, event])
+        if event.kind is Kind.INBOUND or (after.over, after.legs) != (call.over, call.legs):
+            kept.append(event)
+            call = after
+    return kept
+
+
 def _untold(told: Sequence[Event], hooks: Sequence[Event]) -> list[Event]:
     """What no hook has told, in its order with what one has: the records' whole seconds lie before the hooks' times."""
     new: list[Event] = []
     reached = 0.0
     for event in told:
-        same = [hook for hook in hooks if _is_same(event, hook)]
+        same = [hook for hook in hooks if is_same(event, hook)]
         reached = max(reached, min((hook.at for hook in same), default=0.0))
-        left = _without(event, same)
+        left = without(event, same)
         if left is not None:
-            at = reached + _TICK_S if left.at <= reached <= left.at + _SAME_S else left.at
+            at = reached + _TICK_S if left.at <= reached <= left.at + _ONE_MOMENT_S else left.at
             new.append(replace(left, at=at))
             reached = max(reached, at)
     return new
-
-
-def _is_same(event: Event, hook: Event) -> bool:
-    """Whether the hook told of what the event does, or of a part of it."""
-    if event.kind is Kind.INBOUND:
-        return hook.kind in (Kind.INBOUND, Kind.ROUTE)
-    if event.kind is not hook.kind:
-        return False
-    if event.kind is Kind.HANGUP:
-        return bool(hook.data.get("own_channel", True) == event.data["own_channel"])
-    if abs(hook.at - event.at) > _SAME_S:
-        return False
-    if event.kind is Kind.RING:
-        return not set(event.data["extensions"]).isdisjoint(hook.data.get("extensions", []))
-    return event.kind is not Kind.ANSWER or hook.data.get("extension", "") == event.data["extension"]
-
-
-def _without(event: Event, same: Sequence[Event]) -> Event | None:
-    """What is left of the event when these hooks have told of it."""
-    if event.kind is not Kind.RING or not same:
-        return None if same else event
-    rang = {extension for hook in same for extension in hook.data.get("extensions", [])}
-    left = [extension for extension in event.data["extensions"] if extension not in rang]
-    return replace(event, data=event.data | {"extensions": left}) if left else None
 
 
 def _story(first: First, group: Group, channels: Channels, now: float) -> Story | None:
@@ -132,22 +128,27 @@ def _story(first: First, group: Group, channels: Channels, now: float) -> Story 
 # --- events --------------------------------------------------------------------------------------
 
 
-def _told(story: Story, house: House) -> Told | None:
-    """None for what is not for the CRM: kept from it by a list, or one of ours after all, by way of the network."""
+def told_by(story: Story, house: House) -> Told | None:
+    """The story as the journal's events; None for what is not for the CRM: kept from it by a list, or one of ours after
+    all, by way of the network. What the manager tells of, a hook has decided about."""
     events = tuple(_events(story, _client_number(story, house), house))
-    call = fold(events)
-    skip = house.numbers.skip(call, house.directory) if call.client_number else None
-    return None if skip else Told(story.call_id, story.linkedid, story.source, events)
+    if story.source != AMI and _is_skipped(fold(events), house):
+        return None
+    return Told(story.call_id, story.linkedid, story.source, events)
+
+
+def _is_skipped(call: Call, house: House) -> bool:
+    return bool(call.client_number and house.numbers.skip(call, house.directory))
 
 
 def _client_number(story: Story, house: House) -> str:
-    way = Where(story.first.direction, _trunk(story), clean_number(story.did))
+    way = Where(story.direction, _trunk(story), clean_number(story.did))
     return house.numbers.read(clean_number(known(story.number)), way, house.directory).number
 
 
 def _trunk(story: Story) -> str:
     """Inbound the client's channel is the trunk's; of outbound calls the records do not say it as the hooks do."""
-    return trunk(story.first.channel) if story.first.direction == IN else ""
+    return trunk(story.channel) if story.direction == IN else ""
 
 
 def _events(story: Story, number: str, house: House) -> Iterator[Event]:
@@ -159,20 +160,21 @@ def _events(story: Story, number: str, house: House) -> Iterator[Event]:
     for n, moment in enumerate(moments):
         at = max(moment.at, at + _TICK_S)
         data = about | _data(moment, story, number, house) | ({"recording": named[n][:1024]} if n in named else {})
-        yield Event(story.call_id, moment.kind, at, data, _event_id(story.call_id, moment.kind, counts[moment.kind]))
+        mark = moment.mark or str(counts[moment.kind])
+        yield Event(story.call_id, moment.kind, at, data, _event_id(story, moment.kind, mark))
         counts[moment.kind] += 1
 
 
 def _beginning(story: Story, number: str, house: House) -> list[Moment]:
-    if story.first.direction == OUT:
+    if story.direction == OUT:
         return []
     did = clean_number(story.did)
     facts = {
         "own_channel": True,
-        "channel": story.first.channel[:120],
+        "channel": story.channel[:120],
         "caller": clean_number(known(story.number)),
         "client_number": number,
-        "client_name": text(known(story.first.row.name)),
+        "client_name": text(known(story.name)),
         "did": did,
         "trunk": _trunk(story),
         **house.lines.facts(did, _trunk(story)),
@@ -189,7 +191,7 @@ def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, 
         data["extension"] = clean_extension(data["extension"])
     elif moment.kind is Kind.OUTBOUND:
         dialled = clean_number(data["number"])
-        outbound = story.first.direction == OUT
+        outbound = story.direction == OUT
         data |= {
             "own_channel": outbound,
             "number": dialled,
@@ -197,9 +199,11 @@ def _data(moment: Moment, story: Story, number: str, house: House) -> dict[str, 
             "extension": clean_extension(data["extension"]),
         }
     elif moment.kind is Kind.HANGUP:
-        data["direction"] = story.first.direction
+        data["direction"] = story.direction
     return data
 
 
-def _event_id(call_id: str, kind: Kind, count: int) -> str:
-    return hashlib.sha256(f"records {call_id} {kind.value} {count}".encode()).hexdigest()[:32]
+def _event_id(story: Story, kind: Kind, mark: str) -> str:
+    """CDR and CEL are the same records, told with more or less detail; what the manager tells is another's word."""
+    teller = AMI if story.source == AMI else "records"
+    return hashlib.sha256(f"{teller} {story.call_id} {kind.value} {mark}".encode()).hexdigest()[:32]

@@ -1,4 +1,5 @@
-"""A call as the PBX's records tell it: what the hooks would have reported, one moment after the other."""
+"""A call as the PBX tells it, in its records or by its manager: what the hooks would have reported, one moment after
+the other."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from itgrix_bx.pbx.channels import Channels, is_short, local_number
 from itgrix_bx.pbx.records import Group, Row
 
 CDR, CEL = "cdr", "cel"
-_DIALLED = re.compile(r"\+?\d{5,}")  # in PJSIP/89161234567@trunk or SIP/trunk/89161234567
+DIALLED = re.compile(r"\+?\d{5,}")  # in PJSIP/89161234567@trunk or SIP/trunk/89161234567
 _DATED = re.compile(r"-(\d{4})(\d\d)(\d\d)-\d{6}-")
 
 
@@ -35,11 +36,15 @@ class First:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something a hook would have reported at `at`, with the data it would have given."""
+    """Something a hook would have reported at `at`, with the data it would have given.
+
+    `mark` tells it from others of its kind, however often and by whomever the story is told; "": its place does.
+    """
 
     at: float
     kind: Kind
     data: dict[str, Any] = field(default_factory=dict)
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +63,23 @@ class End:
 
 @dataclass(slots=True)
 class Story:
-    """`number` and `did` as the records have them; `extension` is who called, outbound. The last moment is an end."""
+    """A call that began on `channel`, whose uniqueid is its id. `number`, `name` and `did` are as Asterisk has them;
+    `extension` is who called, outbound. The last moment of a call that is over is its end."""
 
-    first: First
     source: str
+    direction: str
+    channel: str
+    call_id: str
     linkedid: str
     started_at: float
     number: str
+    name: str = ""
     did: str = ""
     extension: str = ""
     recordings: list[str] = field(default_factory=list)
     lastapp: str = ""
     queued: bool = False
     moments: list[Moment] = field(default_factory=list)
-
-    @property
-    def call_id(self) -> str:
-        return self.first.uniqueid
 
     @property
     def ended_at(self) -> float:
@@ -136,12 +141,12 @@ def dials_out(row: Row, channels: Channels) -> bool:
     """Whether the row is an attempt to reach the telephone network; a trunk that is down has no channel."""
     if row.dstchannel:
         return channels.is_outside(row.dstchannel)
-    return row.lastapp == "Dial" and bool(_DIALLED.search(row.lastdata.split(",")[0]))
+    return row.lastapp == "Dial" and bool(DIALLED.search(row.lastdata.split(",")[0]))
 
 
 def dialled_number(row: Row) -> str:
     """The number an outbound row called, as the trunk got it."""
-    found = _DIALLED.findall(row.lastdata.split(",")[0].split("&")[0]) if row.lastapp == "Dial" else []
+    found = DIALLED.findall(row.lastdata.split(",")[0].split("&")[0]) if row.lastapp == "Dial" else []
     return found[-1] if found else row.dst
 
 
@@ -165,7 +170,10 @@ def began(first: First, source: str, group: Group, channels: Channels) -> Story:
     rows = rows_of(first.uniqueid, group)
     # Under another linkedid is what the client was transferred into, with a recording of its own.
     said = [row.recording for row in group.rows if row.recording and row.linkedid == first.row.linkedid]
-    story = Story(first, source, first.row.linkedid, first.row.start, first.row.caller)
+    row = first.row
+    story = Story(
+        source, first.direction, row.channel, row.uniqueid, row.linkedid, row.start, number=row.caller, name=row.name
+    )
     story.recordings = list(dict.fromkeys(recording_path(name) for name in said))
     story.lastapp = rows[-1].lastapp
     story.queued = any(row.lastapp == "Queue" for row in rows)
@@ -181,4 +189,4 @@ def _dialled_in(first: First, group: Group) -> str:
     """The number the client called, where the table has no column for it."""
     entered = (h.exten for h in group.happenings if h.kind == "CHAN_START" and h.uniqueid == first.uniqueid)
     number = next(entered, first.row.dst)
-    return number if _DIALLED.fullmatch(number) else ""
+    return number if DIALLED.fullmatch(number) else ""

@@ -137,10 +137,14 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(directory: Path, database: str = "", records_port: int = 0) -> Iterator[Office]:
-    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL."""
+def office(directory: Path, database: str = "", records_port: int = 0, *, bare: bool = False) -> Iterator[Office]:
+    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL; `bare`: see
+    site()."""
     agi_port = free_port()
-    with running(site.site(agi_port, records_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
+    with (
+        running(site.site(agi_port, records_port, bare=bare)) as asterisk,
+        PortalEmulator(seed=site.seed(), rate=0) as portal,
+    ):
         records = f"mysql+pymysql://root@127.0.0.1:{records_port}/asteriskcdrdb" if records_port else ""
         program = Program(directory, portal.webhook_url, agi_port, asterisk, database, records)
         program.start()

@@ -5,6 +5,7 @@ Scenario 7 has the extensions 1071, 1072, 1073, the client +79160000007 and, for
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.real.asterisk import Site
@@ -45,16 +46,30 @@ def seed() -> dict[str, Any]:
     return {"users": [{"id": 1, "name": "Admin", "active": True, "extension": ""}, *people], "contacts": known}
 
 
-def site(agi_port: int, records_port: int = 0) -> Site:
+def site(agi_port: int, records_port: int = 0, *, bare: bool = False) -> Site:
+    """`bare`: of the hooks only inbound, outbound and hangup are in the dialplan, as on a plain Asterisk that the
+    installer found; who rings and who answers is not in it."""
     return Site(
         phones=[extension(n, k) for n in range(SCENARIOS) for k in (1, 2, 3)],
         queues={f"q{n:02}": [f"PJSIP/{extension(n, k)}" for k in (1, 2)] for n in range(SCENARIOS)}
         | {f"f{n:02}": [f"Local/{extension(n, k)}@from-queue/n" for k in (1, 2)] for n in range(SCENARIOS)},
         voicemail=[extension(n, 1) for n in range(SCENARIOS)],
-        dialplan=_DIALPLAN.replace("RING_S", str(RING_S)) + _hints(HINTED),
+        dialplan=(_bare(_DIALPLAN) if bare else _DIALPLAN).replace("RING_S", str(RING_S)) + _hints(HINTED),
         agi_port=agi_port,
         records_port=records_port,
     )
+
+
+def _bare(dialplan: str) -> str:
+    for hook, nothing in {
+        r"Gosub\(b24-ring,s,1\(.*\)\)\n": "NoOp()\n",
+        r"U\(b24-[a-z-]+\)": "",
+        r"b\(b24-agent\^s\^1\)": "",
+        r",b24-answer\)": ")",
+    }.items():
+        dialplan = re.sub(hook, nothing, dialplan)
+    assert set(re.findall(r"b24-[a-z]+", dialplan)) == {"b24-in", "b24-out", "b24-responsible"}
+    return dialplan
 
 
 def _hints(scenario: int) -> str:

@@ -1,0 +1,161 @@
+"""What Asterisk's manager tells of calls, merged into the journal: rings, answers and ends that no hook told.
+
+Events are followed in the thread that hears them; another one writes, a call at a time, so that a slow database makes
+nobody wait. The manager opens no call: what no hook announced is not for the CRM, or is found in the records later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.clock import stamp
+from itgrix_bx.logbook import Logbook
+from itgrix_bx.pbx import scene
+from itgrix_bx.pbx.ami import Ami
+from itgrix_bx.pbx.channels import Channels
+from itgrix_bx.pbx.devices import Devices
+from itgrix_bx.pbx.reconcile import news, told_by
+from itgrix_bx.pbx.scene import Live, Scene
+from sql.database import DatabaseAwayError
+
+log = logging.getLogger("itgrix_bx.pbx")
+
+EVENTS = scene.EVENTS
+HOOKS_FIRST_S = 3.0  # within this time the hangup hook tells of the same end, and knows more of it
+_AGAIN_S = 1.0
+_REMEMBERED = 5000  # calls whose direction the hooks of this process told
+
+
+class Feed:
+    """Merges from `start` to `stop`; to be made before `ami` is started."""
+
+    def __init__(self, settings: Settings, logbook: Logbook, employees: Employees, ami: Ami, devices: Devices) -> None:
+        self._settings = settings
+        self._logbook = logbook
+        self._employees = employees
+        self._ami = ami
+        self._scene = Scene(lambda: Channels(house().directory, devices.extension_of), self._direction, self._note)
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._due: dict[Live, float] = {}
+        self._wake = threading.Condition()
+        self._stopping = False
+        self.stored = 0  # times the journal got something
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        for event in EVENTS:
+            ami.on(event, self._scene.hear)
+        ami.on_link(self._on_link)
+        ami.on_gap(lambda _: self._look())
+        logbook.on_change(self._remember)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was heard is written, as far as the database takes it."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def waiting(self) -> int:
+        """How many calls have something to be written."""
+        return len(self._due)
+
+    # --- hearing, in the thread of the events ----------------------------------------------------
+
+    def _on_link(self, there: bool) -> None:
+        if there:
+            self._look()
+
+    def _look(self) -> None:
+        """See what was missed. Without the right to ask, what is heard from now on must do."""
+        self._ami.ask_in_order("CoreShowChannels", lambda reply: self._scene.look(reply.items))
+
+    def _note(self, live: Live) -> None:
+        with self._wake:
+            self._due[live] = time.monotonic()
+            self._wake.notify()
+
+    # --- what the hooks said, in their threads ---------------------------------------------------
+
+    def _remember(self, call: Call, _: Sequence[Event]) -> None:
+        with self._wake:
+            self._known[call.call_id] = call.direction
+            self._known.move_to_end(call.call_id)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _direction(self, call_id: str) -> str:
+        with self._wake:
+            return self._known.get(call_id, "")
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (live := self._next()) is not None:
+            try:
+                self._write(live)
+            except DatabaseAwayError as error:
+                log.debug("what the manager told is written later: %s", error)
+                self._again(live, time.monotonic() + _AGAIN_S)
+            except Exception:
+                log.exception("call %s: what the manager told of it could not be used", live.story.call_id)
+
+    def _next(self) -> Live | None:
+        """The next call something is to be written of; None at the end."""
+        with self._wake:
+            while True:
+                live = min(self._due, key=self._due.__getitem__, default=None)
+                now = time.monotonic()
+                if live is not None and (self._due[live] <= now or self._stopping):
+                    del self._due[live]
+                    return live
+                if self._stopping:
+                    return None
+                self._wake.wait(None if live is None else self._due[live] - now)
+
+    def _again(self, live: Live, at: float) -> None:
+        with self._wake:
+            if not self._stopping:
+                self._due.setdefault(live, at)
+
+    def _write(self, live: Live) -> None:
+        """Raises DatabaseAwayError."""
+        if not self._logbook.caught_up:
+            raise DatabaseAwayError("the hooks' own events wait in the spool")
+        last_at = None if live.over_at is None else live.over_at + HOOKS_FIRST_S
+        ends = last_at is not None and last_at <= time.monotonic()
+        self._store([event for event in self._told(live) if ends or event.kind is not Kind.HANGUP])
+        if last_at is not None and not ends:
+            self._again(live, last_at)
+
+    def _store(self, told: Sequence[Event]) -> None:
+        """Most of it the hooks have told: looking costs no transaction."""
+        if not told or not news(told, self._logbook.journal.events(told[0].call_id)):
+            return
+        appended = self._logbook.complete(told[0].call_id, lambda known: news(told, known))
+        if appended is not None:
+            self.stored += 1
+            log.info("call %s: told of by the manager", appended.call.call_id)
+
+    def _told(self, live: Live) -> list[Event]:
+        story = replace(live.story, moments=list(live.story.moments))
+        told = told_by(story, self._house())
+        if told is None:
+            return []
+        call_id = self._id_of(live)
+        return [replace(event, call_id=call_id, data=event.data | stamp(event.at)) for event in told.events]
+
+    def _id_of(self, live: Live) -> str:
+        """The journal's id of the call: of whichever of its channels the dialplan took for the first."""
+        with self._wake:
+            known = (one for one in (live.story.call_id, *live.ids) if one in self._known)
+            return next(known, live.story.call_id)
