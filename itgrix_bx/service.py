@@ -252,7 +252,9 @@ class Service:
                 "refused": sum(stats.refused_by_reason.values()), "errors": stats.errors,
             }  # fmt: skip
         if self.ami is not None:
-            parts["ami"] = self.ami.health()
+            parts["ami"] = self.ami.health() | {"phones": self.devices.known()}
+            if self.feed is not None:
+                parts["ami"] |= {"told_the_journal": self.feed.stored, "waiting": self.feed.waiting()}
         if "agi" in self._only and self._settings.cdr.url.get_secret_value():
             parts["records"] = {"ok": not self.watcher.away, "vital": False, "error": self.watcher.away or None}
         parts["portal"] = self._portal_health()

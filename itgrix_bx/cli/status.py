@@ -48,6 +48,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, part in sorted(parts.items()):
         if name not in ("portal", "journal") and not part.get("ok", True):
             yield name, f"[yellow]not well[/yellow] {safe(part.get('error', ''))}".rstrip()
+    if parts.get("ami", {}).get("ok"):
+        yield "asterisk", _asterisk(parts["ami"])
     yield "database", _database(found["database"], parts.get("journal", {}))
     if "calls" in found:
         yield "calls", _counted(found["calls"]) or "none under way"
@@ -87,6 +89,13 @@ def _portal(portal: dict[str, Any] | None) -> str:
         return safe(f"answers; {portal.get('requests', 0)} requests since the start")
     since = span(float(portal.get("ill_for_s", 0)))
     return f"[red]ill for {since}[/red]: {safe(portal.get('error'))}"
+
+
+def _asterisk(ami: dict[str, Any]) -> str:
+    """Whether events are heard; a link that is down stands among what is not well."""
+    since = span(float(ami.get("connected_s", 0)))
+    told = f"events heard for {since}, {ami.get('events_per_s', 0):g} a second, {ami.get('events_lost', 0):,} lost"
+    return safe(f"{told}, {ami.get('links_lost', 0):,} links lost since the start")
 
 
 def _database(database: dict[str, Any], journal: dict[str, Any]) -> str:

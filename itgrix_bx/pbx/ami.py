@@ -12,6 +12,7 @@ import random
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -50,6 +51,23 @@ def manager_of(settings: Settings, *, mask: str = "off", events: tuple[str, ...]
     return Manager(split_address(settings.address), settings.username, secret, tls, mask, events)
 
 
+class _Rate:
+    """Events a second over the last minute."""
+
+    def __init__(self) -> None:
+        self._counts: deque[list[float]] = deque(maxlen=60)  # [second, events]
+
+    def add(self, at: float) -> None:
+        second = float(int(at))
+        if not self._counts or self._counts[-1][0] != second:
+            self._counts.append([second, 0])
+        self._counts[-1][1] += 1
+
+    def per_second(self, now: float) -> float:
+        recent = [count for second, count in list(self._counts) if now - 60 < second <= now]
+        return round(sum(recent) / 60, 1)
+
+
 class _Answer:
     """An answer that has its place among the events; `future` is done."""
 
@@ -77,6 +95,8 @@ class Ami:
         self._trouble = "not connected yet"
         self.heard_at = 0.0  # when the last link that was lost last heard Asterisk, unix seconds
         self._told = 0
+        self._rate = _Rate()
+        self._links_lost = 0
         self._lost = 0
         self._keeper = threading.Thread(target=self._keep, name="ami-link", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="ami-events", daemon=True)
@@ -142,7 +162,8 @@ class Ami:
             found["connected_s"] = round(time.time() - self._since)
         else:
             found["error"] = self._trouble
-        return found | {"events": self._told, "events_lost": self._lost}
+        found |= {"events": self._told, "events_per_s": self._rate.per_second(time.time()), "events_lost": self._lost}
+        return found | {"links_lost": self._links_lost}
 
     # --- the link --------------------------------------------------------------------------------
 
@@ -179,6 +200,7 @@ class Ami:
         self.heard_at = link.heard_at  # now that its reader has come to the end
         self._queue.put(False)
         if not self._stopping.is_set():
+            self._links_lost += 1
             self._say(link.reason)
 
     def _pause(self, tries: int) -> float:
@@ -211,6 +233,7 @@ class Ami:
         while (item := self._queue.get()) is not None:
             if isinstance(item, Message):
                 self._told += 1
+                self._rate.add(item.at)
                 _tell_all((*self._callbacks.get(item.event, ()), *self._callbacks.get("*", ())), item)
             elif isinstance(item, _Answer):
                 _tell_answer(item)

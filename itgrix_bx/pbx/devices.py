@@ -1,8 +1,8 @@
 """Whether an extension can be reached: a table in memory that Asterisk's manager keeps true.
 
-On each connection (and after a gap) the whole picture is asked for, then events change it. It is done in the thread
-that hears the events, so a picture never overwrites what came after it. Hints and FreePBX's DND are read again every
-minute too: a reload changes hints, and a feature code the AstDB, without any event.
+On each connection (and after a gap) the whole picture is asked for; it has its place among the events, so it never
+overwrites what came after it. Hints and FreePBX's DND are read again every minute too: a reload changes hints, and a
+feature code the AstDB, without any event.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from itgrix_bx.pbx.ami import Ami
 from itgrix_bx.pbx.channels import BY_NAME, is_phone, is_plumbing
+from itgrix_bx.pbx.link import Reply
 from itgrix_bx.pbx.messages import AmiError, AmiRefusedError, Message
 
 log = logging.getLogger("itgrix_bx.ami")
@@ -91,8 +92,8 @@ class Devices:
         self._extensions: dict[str, str] = {}  # device -> whose it is, by the hints
         self._dnd: frozenset[str] = frozenset()
         self._lost_at: float | None = -LOST_S
-        self._refused: set[str] = set()
-        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._stopping = False
         if ami is not None:
             ami.on("DeviceStateChange", self._device)
             ami.on("ExtensionStatus", self._hint)
@@ -101,11 +102,12 @@ class Devices:
             threading.Thread(target=self._look_again, name="devices", daemon=True).start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
 
     def state(self, extension: str) -> DeviceState:
         """What is known of the extension now; UNKNOWN when that is nothing, or the link has been lost for long."""
-        if self._lost_at is not None and time.monotonic() - self._lost_at >= LOST_S:
+        if self._is_lost():
             return DeviceState.UNKNOWN
         hint = self._hints.get(extension) or _Hint()
         named = {device for devices in list(hint.devices.values()) for device in devices}
@@ -138,41 +140,52 @@ class Devices:
         _put_hint(self._hints, message)
 
     def _on_link(self, there: bool) -> None:
-        if there:
-            self._look()
-        elif self._lost_at is None:
+        if not there:
             self._lost_at = time.monotonic()
+            return
+        if self._is_lost():
+            self._devices, self._hints, self._extensions = {}, {}, {}
+        self._lost_at = None
+        self._look()
+
+    def _is_lost(self) -> bool:
+        lost_at = self._lost_at
+        return lost_at is not None and time.monotonic() - lost_at >= LOST_S
 
     def _look(self) -> None:
         """Ask for the whole picture."""
+        assert self._ami is not None
+        self._ami.ask_in_order("DeviceStateList", self._take_devices)
+        self._ami.ask_in_order("ExtensionStateList", self._take_hints)
+
+    def _take_devices(self, reply: Reply) -> None:
         devices: dict[str, str] = {}
-        try:
-            for item in self._list("DeviceStateList"):
-                _put_device(devices, item)
-            self._look_at_hints()
-        except AmiError as error:
-            log.debug("the state of the phones is asked later: %s", error)
-            return
+        for item in reply.items:
+            _put_device(devices, item)
         self._devices = devices
-        self._lost_at = None
+
+    def _take_hints(self, reply: Reply) -> None:
+        hints: dict[str, _Hint] = {}
+        for item in reply.items:
+            _put_hint(hints, item)
+        self._hints, self._extensions = hints, _owners(hints)
+        self._wake.set()
+
+    # --- what no event tells, in a thread of its own ---------------------------------------------
 
     def _look_again(self) -> None:
-        while not self._stopping.wait(_AGAIN_S):
+        assert self._ami is not None
+        while not self._stopping:
             try:
                 if self._lost_at is None:
-                    self._look_at_hints()
+                    self._dnd = self._stored_dnd(list(self._hints))
             except AmiError as error:
-                log.debug("the hints are read again later: %s", error)
+                log.debug("who has set DND is asked later: %s", error)
             except Exception:
-                log.exception("reading the hints again failed; it is tried again")
-
-    def _look_at_hints(self) -> None:
-        hints: dict[str, _Hint] = {}
-        for item in self._list("ExtensionStateList"):
-            _put_hint(hints, item)
-        self._dnd = self._stored_dnd(hints)
-        self._hints = hints
-        self._extensions = _owners(hints)
+                log.exception("asking who has set DND failed; it is tried again")
+            if not self._wake.wait(_AGAIN_S) and self._lost_at is None:
+                self._ami.ask_in_order("ExtensionStateList", self._take_hints)
+            self._wake.clear()
 
     def _stored_dnd(self, hints: Iterable[str]) -> frozenset[str]:
         """Whose DND is set in the AstDB, where a PBX keeps it without a device for it."""
@@ -191,19 +204,9 @@ class Devices:
         except AmiRefusedError:
             return False
 
-    def _list(self, action: str) -> list[Message]:
-        """The items of a list; none where this user may not ask, which is said once."""
-        try:
-            return self._ask(action)
-        except AmiRefusedError as error:
-            if action not in self._refused:
-                self._refused.add(action)
-                log.warning("phones: %s", error)
-            return []
-
-    def _ask(self, action: str, fields: dict[str, object] | None = None) -> list[Message]:
+    def _ask(self, action: str, fields: dict[str, object]) -> list[Message]:
         assert self._ami is not None
-        return self._ami.ask(action, fields or {}).items
+        return self._ami.ask(action, fields).items
 
 
 def _put_device(devices: dict[str, str], message: Message) -> None:

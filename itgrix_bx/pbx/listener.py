@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itgrix_bx.calls.call import IN
 from itgrix_bx.calls.events import Kind
 from itgrix_bx.pbx.channels import Channels, other_half
-from itgrix_bx.pbx.story import End, Moment, Story
+from itgrix_bx.pbx.story import CEL, End, Moment, Story
 
 _DECLINED = "21"
-_TOGETHER_S = 1.0  # both sides of a call end within the second CEL keeps
+# Both sides of a call end together: within the second that CEL keeps, within moments as the manager tells it.
+_TOGETHER_S = {CEL: 1.0}
+_AT_ONCE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,14 @@ class Listener:
         """Add the end. To be asked once, of a call that is over."""
         first, client = self._gone[self.story.channel], self._gone.get(self._talked_with)
         # Transferred away, the client's channel outlives the one that called.
-        last = client if client is not None and client.at > first.at + _TOGETHER_S else first
+        together_s = _TOGETHER_S.get(self.story.source, _AT_ONCE_S)
+        away = client is not None and client.at > first.at + together_s and self._has_talked()
+        last = client if client is not None and away else first
         self.story.end(max(last.at, self.story.ended_at), self._end(first, own=last is first))
+
+    def _has_talked(self) -> bool:
+        """Without an answer the end of a trunk's channel ends nothing."""
+        return any(moment.kind is Kind.ANSWER for moment in self.story.moments)
 
     def _end(self, first: Gone, *, own: bool) -> End:
         # Whoever was dialled last knows better why nothing came of it than the channel that dialled.

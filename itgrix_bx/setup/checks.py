@@ -27,6 +27,7 @@ from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.recording import convert
 from itgrix_bx.delivery.recording.links import PROBE
 from itgrix_bx.pbx.ami import manager_of
+from itgrix_bx.pbx.ami_user import READ, WRITE
 from itgrix_bx.pbx.cdr import Records, RecordsAwayError
 from itgrix_bx.pbx.link import Link, Timings
 from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
@@ -278,21 +279,25 @@ def dialplan() -> Check:
 def ami(settings: Settings) -> Check:
     """Whether the manager lets us in and answers what we ask it."""
     if not settings.ami.username:
-        return Check("AMI", "not configured", OFF, "[ami] closes calls whose end was lost: docs/configuration.md")
+        return Check("AMI", "not configured", OFF, "[ami] tells of calls what hooks cannot see: docs/ami.md")
     user = settings.ami.username
     try:
         with Link(manager_of(settings.ami), timings=Timings(connect=3.0, answer=5.0)) as link:
             link.login()
             version = link.ask("CoreSettings").answer.get("AsteriskVersion")
             count = len(link.ask("CoreShowChannels").items)
+            link.ask("DeviceStateList")
+            heard = link.ask("Events", {"EventMask": READ}).answer.get("Events")
     except AmiLoginError as error:
         cure = f"compare [ami] username and secret with [{user}] in manager.conf, and its permit="
         return Check("AMI", str(error), BAD, cure)
     except AmiRefusedError as error:
-        return Check("AMI", str(error), BAD, f"give [{user}] in manager.conf `write = reporting` and `read = call`")
+        return Check("AMI", str(error), BAD, f"give [{user}] in manager.conf `write = {WRITE}` and `read = {READ}`")
     except AmiError as error:
         cure = "manager.conf: [general] enabled = yes, port and bindaddr as in [ami] address; then `manager reload`"
         return Check("AMI", str(error), BAD, cure)
+    if heard.lower() == "off":
+        return Check("AMI", f"[{user}] hears no events", BAD, f"give [{user}] in manager.conf `read = {READ}`")
     return Check("AMI", f"Asterisk {version} on {settings.ami.address}, {count} channels", OK)
 
 

@@ -49,6 +49,12 @@ def error(action: Action, text: str) -> bytes:
     return message("Response: Error", f"ActionID: {action.get('ActionID')}", f"Message: {text}")
 
 
+def _nothing(action: Action) -> bytes:
+    """A list without items."""
+    end = ("Event: ListComplete", f"ActionID: {action.get('ActionID')}", "EventList: Complete", "ListItems: 0")
+    return success(action, "EventList: start") + message(*end)
+
+
 class Peer:
     """Listens until stopped. `answers` says by action what to send back (None: nothing), others are refused as Asterisk
     refuses what it does not know; `heard` is all it was asked,
@@ -70,6 +76,9 @@ class Peer:
             "Ping": lambda a: success(a, "Ping: Pong"),
             "CoreSettings": lambda a: success(a, "AsteriskVersion: 22.0.0", f"SystemName: {self.system_name}"),
             "CoreShowChannels": self._show_channels,
+            "DeviceStateList": _nothing,
+            "ExtensionStateList": _nothing,
+            "DBGetTree": lambda a: error(a, "Database entry not found"),
         }
         self._host = host
         self.port = 0

@@ -60,10 +60,11 @@ def test_phones_that_nobody_registered_cannot_be_reached_and_one_of_two_is_enoug
     where: Office, watch: Callable[[], Devices]
 ) -> None:
     devices = watch()
-    assert [devices.state(one) for one in (DESK, ALONE)] == [DeviceState.UNREACHABLE] * 2
-    assert devices.state("9999") is DeviceState.UNKNOWN
 
     async def play() -> None:
+        for one in (DESK, ALONE):
+            await becomes(devices, one, DeviceState.UNREACHABLE)
+        assert devices.state("9999") is DeviceState.UNKNOWN
         async with where.people():
             phone = await where.phone(SECOND)
             await becomes(devices, DESK, DeviceState.FREE)
@@ -89,7 +90,7 @@ def test_a_phone_is_followed_through_a_call(
             if state is DeviceState.BUSY:
                 await asyncio.wait_for(made.answered.wait(), 10)
             await becomes(devices, DESK, state)
-            assert watch().state(DESK) is devices.state(DESK)  # who comes later is told the same
+            await becomes(watch(), DESK, state)  # who comes later is told the same
             await made.hang_up()
             await ended(made)
             await becomes(devices, DESK, DeviceState.FREE)
@@ -108,9 +109,9 @@ def test_do_not_disturb_by_device_and_by_the_database(where: Office, watch: Call
             await becomes(devices, DESK, DeviceState.DND)
             where.asterisk.cli(f"devstate change Custom:DND{DESK} NOT_INUSE")
             await becomes(devices, DESK, DeviceState.FREE)
-            assert watch().state(ALONE) is DeviceState.FREE
+            await becomes(devices, ALONE, DeviceState.FREE)
             where.asterisk.cli(f"database put DND {ALONE} YES")
-            assert watch().state(ALONE) is DeviceState.DND
+            await becomes(watch(), ALONE, DeviceState.DND)
             where.asterisk.cli(f"database del DND {ALONE}")
 
     asyncio.run(play())

@@ -1,0 +1,342 @@
+"""What only the manager tells reaches the journal and the portal, and what the hooks tell too happens once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.pbx import feed
+from itgrix_bx.pbx.devices import DeviceState
+from itgrix_bx.service import ALL
+from sql.database import DatabaseAwayError
+from tests.pbx.peer import SECRET, Peer, message
+from tests.service.conftest import CLIENT, DID, Office, eventually
+
+ID = "1700000000.1"
+TRUNK = "PJSIP/trunk-00000001"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "HOOKS_FIRST_S", 0.3)
+
+
+class Pbx:
+    """Plays what Asterisk tells of channels; it can list them."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self._count = itertools.count(2)
+        self.ids: dict[str, str] = {}
+        self.linked: dict[str, str] = {}
+
+    def _of(self, name: str) -> list[str]:
+        return [f"Channel: {name}", f"Uniqueid: {self.ids[name]}", f"Linkedid: {self.linked[name]}"]
+
+    def begins(self, name: str, uniqueid: str = "", linkedid: str = "", **more: str) -> str:
+        """A channel; its name."""
+        self.ids[name] = uniqueid or f"1700000000.{next(self._count)}"
+        self.linked[name] = linkedid or self.ids[name]
+        self.peer.channels.append({"Channel": name, "Uniqueid": self.ids[name], "Linkedid": self.linked[name]})
+        self.peer.event("Newchannel", *self._of(name), *(f"{key}: {value}" for key, value in more.items()))
+        return name
+
+    def rings(self, caller: str, name: str, number: str = "") -> str:
+        """`caller` dials a channel; its name."""
+        self.begins(name, linkedid=self.linked[caller])
+        self.peer.channels[-1]["ApplicationData"] = "(Outgoing Line)"
+        dest = [f"Dest{line}" for line in self._of(name)]
+        self.peer.event("DialBegin", *self._of(caller), *dest, f"DialString: {number or name}")
+        return name
+
+    def meet(self, bridge: str, *names: str) -> None:
+        for name in names:
+            self._channel(name)["BridgeId"] = bridge
+            self.peer.event("BridgeEnter", f"BridgeUniqueid: {bridge}", *self._of(name))
+
+    def parts(self, bridge: str, *names: str) -> None:
+        for name in names:
+            self._channel(name).pop("BridgeId", None)
+            self.peer.event("BridgeLeave", f"BridgeUniqueid: {bridge}", *self._of(name))
+
+    def hangs_up(self, *names: str) -> None:
+        for name in names:
+            self.peer.channels.remove(self._channel(name))
+            self.peer.event("Hangup", *self._of(name), "Cause: 16")
+
+    def _channel(self, name: str) -> dict[str, str]:
+        return next(channel for channel in self.peer.channels if channel["Channel"] == name)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with Peer() as running:
+        yield running
+
+
+@pytest.fixture
+def pbx(peer: Peer) -> Pbx:
+    return Pbx(peer)
+
+
+def ami(peer: Peer) -> dict[str, Any]:
+    return {"address": f"127.0.0.1:{peer.port}", "username": "admin", "secret": SECRET}
+
+
+@pytest.fixture
+def office(make_office: Callable[..., Office], peer: Peer) -> Office:
+    made = make_office(ami=ami(peer))
+    peer.wait_for("CoreShowChannels")
+    return made
+
+
+def enters(office: Office, pbx: Pbx) -> None:
+    """A client's call, up to its first hook."""
+    pbx.begins(TRUNK, ID, CallerIDNum=CLIENT, Exten=DID)
+    assert office.hook("inbound", ID, DID)["B24_RC"] == "ok"
+
+
+def facts(office: Office, *kinds: Kind, call_id: str = ID) -> list[Event]:
+    return [event for event in office.service.journal.events(call_id) if event.kind in kinds]
+
+
+def legs(office: Office, call_id: str = ID) -> list[tuple[str, bool]]:
+    return [(leg.extension, leg.answered_at is not None) for leg in office.call(call_id).legs]
+
+
+def test_a_call_without_ring_and_answer_hooks_is_told_by_the_manager(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.rings(TRUNK, "PJSIP/102-1")
+    eventually(lambda: legs(office) == [("101", False), ("102", False)])
+    shown = eventually(lambda: {c["user_id"] for c in office.known()["cards"] if c["action"] == "show"} >= {11, 12})
+    assert shown
+    pbx.meet("b1", "PJSIP/102-1", TRUNK)
+    eventually(lambda: legs(office) == [("101", False), ("102", True)])
+    time.sleep(1.2)
+    office.hook("hangup", ID, "in")
+    found = office.until(ID, "complete")
+    assert (found["status_code"], found["extension"], found["talk_seconds"]) == ("200", "102", 1)
+    assert office.call(ID).talk_source == "ami"
+
+
+@pytest.mark.parametrize("first", ["hooks", "manager"])
+def test_a_fact_told_twice_is_one(office: Office, pbx: Pbx, first: str) -> None:
+    def hooks(name: str) -> None:
+        office.hook(name, ID, "101", uniqueid="1700000000.2")
+
+    enters(office, pbx)
+    for name, told in (
+        ("ring", lambda: pbx.rings(TRUNK, "PJSIP/101-1")),
+        ("answer", lambda: pbx.meet("b1", "PJSIP/101-1", TRUNK)),
+    ):
+        kind = Kind(name)
+        if first == "hooks":
+            hooks(name)
+            told()
+        else:
+            told()
+            eventually(lambda kind=kind: facts(office, kind))
+            hooks(name)
+        assert len(facts(office, kind)) == (1 if first == "hooks" else 2)
+    office.hook("hangup", ID, "in")
+    office.until(ID, "complete")
+    assert legs(office) == [("101", True)]
+    assert len(facts(office, Kind.RING, Kind.ANSWER)) == (2 if first == "hooks" else 4)
+    assert len(office.statistics()) == 1
+
+
+def test_what_the_hooks_told_is_not_stored_again(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    office.hook("ring", ID, "101-102")
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.rings(TRUNK, "PJSIP/102-1")
+    office.hook("answer", ID, "101", uniqueid="1700000000.2")
+    pbx.meet("b1", "PJSIP/101-1", TRUNK)
+    office.hook("hangup", ID, "in")
+    pbx.hangs_up("PJSIP/101-1", "PJSIP/102-1", TRUNK)
+    office.until(ID, "complete")
+    eventually(lambda: office.service.health()["ami"]["waiting"] == 0)
+    assert office.service.health()["ami"]["told_the_journal"] == 0
+    assert len(facts(office, Kind.INBOUND, Kind.RING, Kind.ANSWER, Kind.HANGUP)) == 4
+
+
+def test_the_clients_pick_up_and_an_attended_transfer_outbound(office: Office, pbx: Pbx) -> None:
+    """As on FreePBX: no hook on the trunk's channel, and the extension's hangup is not the end."""
+    phone, trunk = pbx.begins("PJSIP/101-1", ID), "PJSIP/trunk-2"
+    office.hook("outbound", ID, "89161234567", "101", caller="101")
+    pbx.rings(phone, trunk, "89161234567@trunk")
+    pbx.meet("b1", trunk, phone)
+    eventually(lambda: legs(office) == [("101", True)])
+    consult = pbx.begins("PJSIP/101-2")
+    pbx.rings(consult, "PJSIP/102-1")
+    pbx.meet("b2", "PJSIP/102-1", consult)
+    office.hook("hangup", ID, "out", caller="101", DIALSTATUS="ANSWER", ATTENDEDTRANSFER=trunk)
+    pbx.parts("b2", "PJSIP/102-1")
+    pbx.parts("b1", phone)
+    pbx.meet("b1", "PJSIP/102-1")
+    pbx.hangs_up(phone, consult)
+    eventually(lambda: legs(office) == [("101", True), ("102", True)])
+    assert office.call(ID).state == "registered"
+    time.sleep(0.3)
+    pbx.parts("b1", trunk, "PJSIP/102-1")
+    pbx.hangs_up("PJSIP/102-1", trunk)
+    found = office.until(ID, "complete")
+    assert (found["status_code"], found["extension"]) == ("200", "101")
+    assert len(facts(office, Kind.HANGUP)) == 2
+
+
+def test_where_no_hangup_hook_comes_the_manager_tells_the_end(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.peer.event("DialEnd", f"Channel: {TRUNK}", "DestChannel: PJSIP/101-1", "DialStatus: CANCEL")
+    ended = time.time()
+    pbx.hangs_up("PJSIP/101-1", TRUNK)
+    office.until(ID, "complete")
+    (row,) = office.statistics()
+    assert (row["CALL_FAILED_CODE"], row["CALL_FAILED_REASON"]) == ("304", "abandoned")
+    assert abs((office.call(ID).ended_at or 0) - ended) < 0.3
+
+
+def test_a_hangup_hook_that_comes_within_its_time_is_the_only_end(
+    office: Office, pbx: Pbx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "HOOKS_FIRST_S", 1.0)
+    enters(office, pbx)
+    pbx.hangs_up(TRUNK)
+    time.sleep(0.3)
+    office.hook("hangup", ID, "in", DIALSTATUS="BUSY")
+    office.until(ID, "complete")
+    time.sleep(1.0)
+    assert len(facts(office, Kind.HANGUP)) == 1
+    assert [row["CALL_FAILED_REASON"] for row in office.statistics()] == ["busy"]
+
+
+def test_calls_that_no_hook_opened_are_none_of_our_business(office: Office, pbx: Pbx) -> None:
+    phone = pbx.begins("PJSIP/101-1", ID, CallerIDNum="101")
+    pbx.rings(phone, "PJSIP/102-1")
+    pbx.meet("b1", phone, "PJSIP/102-1")
+    pbx.hangs_up("PJSIP/102-1", phone)
+    time.sleep(0.8)
+    assert office.service.journal.find(limit=0) == []
+    assert office.service.health()["ami"]["waiting"] == 0
+
+
+def test_a_call_that_a_rule_skips_gets_nothing(office: Office, pbx: Pbx) -> None:
+    pbx.begins(TRUNK, ID, CallerIDNum="102")
+    assert office.hook("inbound", ID, DID, caller="102")["B24_STATE"] == "skipped"
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    pbx.hangs_up("PJSIP/101-1", TRUNK)
+    time.sleep(0.6)
+    assert len(facts(office, *Kind)) == 2
+
+
+def test_what_happened_while_the_link_was_lost_is_seen_when_it_is_back(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    eventually(lambda: legs(office) == [("101", False)])
+    for name in (TRUNK, "PJSIP/101-1"):
+        pbx._channel(name)["BridgeId"] = "b1"
+    pbx.peer.drop()
+    eventually(lambda: legs(office) == [("101", True)])
+    pbx.parts("b1", "PJSIP/101-1")
+    pbx.hangs_up("PJSIP/101-1")
+    pbx.rings(TRUNK, "PJSIP/102-1")
+    pbx.meet("b2", TRUNK, "PJSIP/102-1")
+    eventually(lambda: legs(office) == [("101", True), ("102", True)])
+    health = office.service.health()["ami"]
+    assert (health["ok"], health["links_lost"]) == (True, 1)
+
+
+def test_the_database_away_for_a_while_costs_nothing(office: Office, pbx: Pbx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_AGAIN_S", 0.1)
+    enters(office, pbx)
+    real, away = office.service.journal.events, True
+
+    def events(call_id: str) -> list[Event]:
+        if away:
+            raise DatabaseAwayError("gone")
+        return real(call_id)
+
+    monkeypatch.setattr(office.service.journal, "events", events)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    time.sleep(0.4)
+    away = False
+    eventually(lambda: legs(office) == [("101", True)])
+
+
+def test_hooks_and_manager_in_two_processes_make_one_call(make_office: Callable[..., Office], pbx: Pbx) -> None:
+    agi = make_office(ALL - {"worker"})
+    worker = make_office(frozenset({"worker"}), ami=ami(pbx.peer))
+    pbx.peer.wait_for("CoreShowChannels")
+    assert agi.service.ami is None
+    enters(agi, pbx)
+    agi.hook("ring", ID, "101")
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    eventually(lambda: legs(worker) == [("101", True)])
+    agi.hook("hangup", ID, "in")
+    assert worker.until(ID, "complete")["extension"] == "101"
+    assert not worker.call(ID).told_in_part
+
+
+def test_a_call_comes_out_right_in_the_middle_of_a_storm(office: Office, pbx: Pbx) -> None:
+    def storm(n: int) -> bytes:
+        return b"".join(
+            message("Event: Newchannel", f"Channel: PJSIP/x-{n}{k}", f"Uniqueid: 17{n}{k}.1", f"Linkedid: 17{n}{k}.1")
+            + message("Event: Newstate", f"Channel: PJSIP/x-{n}{k}", f"Uniqueid: 17{n}{k}.1", "ChannelState: 6")
+            + message("Event: Hangup", f"Channel: PJSIP/x-{n}{k}", f"Uniqueid: 17{n}{k}.1", "Cause: 16")
+            for k in range(500)
+        )
+
+    pbx.peer.send(storm(1))
+    enters(office, pbx)
+    pbx.peer.send(storm(2))
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.peer.send(storm(3))
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    pbx.peer.send(storm(4))
+    pbx.parts("b1", TRUNK, "PJSIP/101-1")
+    pbx.hangs_up("PJSIP/101-1", TRUNK)
+    found = office.until(ID, "complete")
+    assert (found["status_code"], found["extension"]) == ("200", "101")
+    health = office.service.health()["ami"]
+    assert (health["events"] > 6_000, health["events_lost"]) == (True, 0)
+    assert office.service.feed is not None
+    assert len(office.service.feed._scene) == 0
+
+
+def test_hostile_names_and_numbers_do_no_harm(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    for n, name in enumerate(
+        ["PJSIP/'; DROP TABLE calls;--1", "Local/\udcff\x00@x-1;1", "/", "", "PJSIP/101\\-2", "💥" * 90]
+    ):
+        pbx.peer.event("DialBegin", f"Channel: {TRUNK}", f"Linkedid: {ID}", f"DestChannel: {name}",
+                       f"DestUniqueid: 9.{n}", f"DestLinkedid: {ID}", "DialString: 89\";DROP@x")  # fmt: skip
+        pbx.peer.event("BridgeEnter", "BridgeUniqueid: b", f"Channel: {name}", f"Uniqueid: 9.{n}")
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    eventually(lambda: ("101", False) in legs(office))
+    office.hook("hangup", ID, "in")
+    office.until(ID, "complete")
+
+
+def test_without_a_manager_there_is_none_of_it(make_office: Callable[..., Office]) -> None:
+    service = make_office().service
+    assert (service.ami, service.feed) == (None, None)
+    assert service.devices.state("101") is DeviceState.UNKNOWN
+    assert "ami" not in service.health()
+
+
+def test_health_tells_what_is_heard(office: Office, pbx: Pbx) -> None:
+    for n in range(120):
+        pbx.begins(f"PJSIP/x-{n}")
+    health = eventually(lambda: (h := office.service.health()["ami"])["events"] >= 120 and h)
+    assert health["events_per_s"] == 2.0
+    assert (health["events_lost"], health["links_lost"], health["connected_s"] >= 0) == (0, 0, True)
