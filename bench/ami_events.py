@@ -21,22 +21,20 @@ from pathlib import Path
 
 from bench import ami_peer
 from bench.server import ServerProcess
-from bx24client import Bitrix24
 from itgrix_bx.calls.call import Call
+from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.config import from_tables
 from itgrix_bx.delivery.schedule import due
-from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx.ami import Ami
 from itgrix_bx.pbx.devices import Devices
 from itgrix_bx.pbx.feed import HOOKS_FIRST_S, Feed
 from itgrix_bx.pbx.link import Manager
+from itgrix_bx.pbx.reconcile import House
 from itgrix_bx.spool import Spool
 from sql.database import Database
 from sql.journal import Journal
 from sql.schema import upgrade
-from sql.staff import Staff
 
 GOAL = 5000.0
 CRM_EVERY = 20  # the others are calls within the house
@@ -84,25 +82,24 @@ def ours(address: tuple[str, int], count: int) -> Measured:
 
 def merged(address: tuple[str, int], count: int) -> Measured:
     """Our client and the feed behind it, on the calls that make `count` events. Raises RuntimeError as `ours` does."""
-    with tempfile.TemporaryDirectory() as directory, Bitrix24("http://127.0.0.1/rest/1/secret/") as portal:
+    with tempfile.TemporaryDirectory() as directory:
         database = Database(f"sqlite:///{directory}/journal.db")
         upgrade(database)
         logbook = Logbook(Journal(database, due), Spool(Path(directory)))
-        employees = Employees(Staff(database), portal)
         try:
-            return _merge(address, count // ami_peer.STORM_EVENTS, logbook, employees)
+            return _merge(address, count // ami_peer.STORM_EVENTS, logbook)
         finally:
             database.close()
 
 
-def _merge(address: tuple[str, int], calls: int, logbook: Logbook, employees: Employees) -> Measured:
+def _merge(address: tuple[str, int], calls: int, logbook: Logbook) -> Measured:
     of_crm = [ami_peer.call_id(n) for n in range(0, calls, CRM_EVERY)]
     for call_id in of_crm:
         logbook.record([Event(call_id, Kind.INBOUND, time.time(), {"client_number": "+79161234567"})])
     ends = Ends(len(of_crm))
     logbook.on_change(ends.hear)
     ami, there = Ami(Manager(address, "bench", "bench", mask="on")), threading.Event()
-    feed = Feed(from_tables({}), logbook, employees, ami, Devices())
+    feed = Feed(lambda: House(Directory()), logbook, ami, Devices())
     ami.on_link(lambda up: there.set() if up else None)
     feed.start()
     ami.start()

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from itgrix_bx.calls.call import Call
@@ -21,7 +21,7 @@ from itgrix_bx.pbx import scene
 from itgrix_bx.pbx.ami import Ami
 from itgrix_bx.pbx.channels import Channels
 from itgrix_bx.pbx.devices import Devices
-from itgrix_bx.pbx.reconcile import news, told_by
+from itgrix_bx.pbx.reconcile import House, news, told_by
 from itgrix_bx.pbx.scene import Live, Scene
 from sql.database import DatabaseAwayError
 
@@ -34,12 +34,11 @@ _REMEMBERED = 5000  # calls whose direction the hooks of this process told
 
 
 class Feed:
-    """Merges from `start` to `stop`; to be made before `ami` is started."""
+    """Merges from `start` to `stop`; to be made before `ami` is started. `house`: by what calls are read now."""
 
-    def __init__(self, settings: Settings, logbook: Logbook, employees: Employees, ami: Ami, devices: Devices) -> None:
-        self._settings = settings
+    def __init__(self, house: Callable[[], House], logbook: Logbook, ami: Ami, devices: Devices) -> None:
+        self._house = house
         self._logbook = logbook
-        self._employees = employees
         self._ami = ami
         self._scene = Scene(lambda: Channels(house().directory, devices.extension_of), self._direction, self._note)
         self._known: OrderedDict[str, str] = OrderedDict()
