@@ -96,9 +96,10 @@ class Player:
         self._hook(truth, "ring", first)
         answered = self._hook(truth, "answer", first)
         time.sleep(chance.uniform(0.5, 1.2))
+        rang = time.monotonic()  # a hook that is acknowledged late came no later
         self._hook(truth, "ring", second)
-        pause = chance.uniform(0.3, 0.8)
-        time.sleep(pause)
+        time.sleep(chance.uniform(0.3, 0.8))
+        pause = time.monotonic() - rang
         self._hook(truth, "answer", second)
         time.sleep(chance.uniform(0.5, 1.5))
         self._end(truth, second, answered, chance)
