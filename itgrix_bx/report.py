@@ -71,9 +71,10 @@ def details(
 
 
 def _source(events: list[Event]) -> str:
-    """Who told us of the call: the hooks, or the PBX's own records of it (docs/catch-up.md)."""
-    told = {event.data.get("source", "hooks") for event in events if event.kind in HOOK_KINDS}
-    records = ", ".join(sorted(source.upper() for source in told & {"cdr", "cel"}))
+    """Who told us of the call: the hooks, Asterisk's manager (docs/ami.md), the PBX's records (docs/catch-up.md)."""
+    heard = (event for event in events if event.kind in HOOK_KINDS and event.kind is not Kind.GONE)
+    told = {event.data.get("source", "hooks") for event in heard}
+    records = ", ".join(sorted(source.upper() for source in told & {"ami", "cdr", "cel"}))
     if not records:
         return "hooks"
     return f"hooks, completed from {records}" if "hooks" in told else f"taken from {records}"

@@ -116,7 +116,8 @@ class Service:
             self.ami = Ami(manager_of(settings.ami, mask=READ, events=(*devices.EVENTS, *feed.EVENTS)))
         self.devices = devices.Devices(self.ami)
         if self.ami is not None and "worker" in only:
-            self.feed = feed.Feed(self._house, self.logbook, self.ami, self.devices)
+            records = bool(settings.cdr.url.get_secret_value())
+            self.feed = feed.Feed(self._house, self.logbook, self.ami, self.devices, records=records)
             self.closer = Closer(settings, self.logbook, self.ami)
             self.own_lists = OwnLists(self.ami, number_store)
         self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))

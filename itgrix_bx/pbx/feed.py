@@ -34,10 +34,14 @@ _REMEMBERED = 5000  # calls whose direction the hooks of this process told
 
 
 class Feed:
-    """Merges from `start` to `stop`; to be made before `ami` is started. `house`: by what calls are read now."""
+    """Merges from `start` to `stop`; to be made before `ami` is started. `house`: by what calls are read now;
+    `records`: the PBX's are read too (pbx/watcher.py); of a call whose hangup hook was lost they know the recording."""
 
-    def __init__(self, house: Callable[[], House], logbook: Logbook, ami: Ami, devices: Devices) -> None:
+    def __init__(
+        self, house: Callable[[], House], logbook: Logbook, ami: Ami, devices: Devices, *, records: bool = False
+    ) -> None:
         self._house = house
+        self._records = records
         self._logbook = logbook
         self._ami = ami
         self._scene = Scene(lambda: Channels(house().directory, devices.extension_of), self._direction, self._note)
@@ -138,12 +142,17 @@ class Feed:
 
     def _store(self, told: Sequence[Event]) -> None:
         """Most of it the hooks have told: looking costs no transaction."""
-        if not told or not news(told, self._logbook.journal.events(told[0].call_id)):
+        if not told or not self._news(told, self._logbook.journal.events(told[0].call_id)):
             return
-        appended = self._logbook.complete(told[0].call_id, lambda known: news(told, known))
+        appended = self._logbook.complete(told[0].call_id, lambda known: self._news(told, known))
         if appended is not None:
             self.stored += 1
             log.info("call %s: told of by the manager", appended.call.call_id)
+
+    def _news(self, told: Sequence[Event], known: Sequence[Event]) -> list[Event]:
+        if self._records and not any(event.kind is Kind.HANGUP for event in known):
+            told = [event for event in told if event.kind is not Kind.HANGUP]
+        return news(told, known)
 
     def _told(self, live: Live) -> list[Event]:
         story = replace(live.story, moments=list(live.story.moments))

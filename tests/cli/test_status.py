@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.cli import main
+from itgrix_bx.cli.status import _asterisk
 from itgrix_bx.delivery.schedule import due
 from itgrix_bx.spool import Spool
 from sql import Database, Journal, upgrade
@@ -153,6 +154,11 @@ def test_whatever_answers_in_the_services_place_status_tells_the_rest(
         found = machine.json("status")
     assert found["service"]["runs"] is (b"portal" in body)
     assert found["calls"]["failed"] == 1
+
+
+def test_status_says_whether_asterisks_events_are_heard() -> None:
+    heard = {"ok": True, "connected_s": 7260, "events_per_s": 12.5, "events_lost": 3, "links_lost": 2}
+    assert _asterisk(heard) == "events heard for 2 h, 12.5 a second, 3 lost, 2 links lost since the start"
 
 
 def test_a_database_without_tables_is_said_with_its_cure(machine: Machine) -> None:

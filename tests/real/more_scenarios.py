@@ -115,7 +115,7 @@ async def attended_to_an_older_call(office: Office, n: int) -> Measured:
     await first.hang_up()
     await asyncio.sleep(3)
     await call.hang_up()
-    return Measured("200", call.talk, owner=2, legs=[1])
+    return Measured("200", call.talk, owner=2, legs=[1, 2])
 
 
 async def outbound_declined(office: Office, n: int) -> Measured:

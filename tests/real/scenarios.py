@@ -188,7 +188,7 @@ async def attended_transfer(office: Office, n: int) -> Measured:
     await first.hang_up()
     await asyncio.sleep(3)
     await call.hang_up()
-    return Measured("200", call.talk, owner=2, shown={1}, legs=[1])
+    return Measured("200", call.talk, owner=2, shown={1}, legs=[1, 2])
 
 
 async def outbound_answered(office: Office, n: int) -> Measured:
@@ -255,7 +255,7 @@ async def outbound_attended_transfer(office: Office, n: int, prefix: str = "") -
     await call.hang_up()
     await asyncio.sleep(3)
     await client_side.hang_up()
-    return Measured("200", client_side.talk, legs=[1])
+    return Measured("200", client_side.talk, legs=[1, 2])
 
 
 async def responsible_answers(office: Office, n: int) -> Measured:
