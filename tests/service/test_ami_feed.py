@@ -55,10 +55,11 @@ class Pbx:
         self.peer.event("DialBegin", *self._of(caller), *dest, f"DialString: {number or name}")
         return name
 
-    def meet(self, bridge: str, *names: str) -> None:
+    def meet(self, bridge: str, *names: str, technology: str = "simple_bridge") -> None:
         for name in names:
             self._channel(name)["BridgeId"] = bridge
-            self.peer.event("BridgeEnter", f"BridgeUniqueid: {bridge}", *self._of(name))
+            how = f"BridgeTechnology: {technology}"
+            self.peer.event("BridgeEnter", f"BridgeUniqueid: {bridge}", how, *self._of(name))
 
     def parts(self, bridge: str, *names: str) -> None:
         for name in names:
@@ -195,6 +196,31 @@ def test_the_clients_pick_up_and_an_attended_transfer_outbound(office: Office, p
     found = office.until(ID, "complete")
     assert (found["status_code"], found["extension"]) == ("200", "101")
     assert len(facts(office, Kind.HANGUP)) == 2
+
+
+def test_who_picks_a_ringing_call_up_talks(office: Office, pbx: Pbx) -> None:
+    """The picking phone's channel takes the place of the one that rang: its name, under the other's uniqueid."""
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.peer.event("Pickup", "Channel: PJSIP/102-9", "TargetChannel: PJSIP/101-1")
+    pbx.peer.event("BridgeEnter", "BridgeUniqueid: b1", "Channel: PJSIP/102-9", f"Uniqueid: {pbx.ids['PJSIP/101-1']}",
+                   f"Linkedid: {ID}")  # fmt: skip
+    pbx.meet("b1", TRUNK)
+    eventually(lambda: legs(office) == [("101", False), ("102", True)])
+
+
+def test_who_fetches_a_parked_call_talks_and_parked_calls_do_not_hear_each_other(office: Office, pbx: Pbx) -> None:
+    other = pbx.begins("PJSIP/103-7")
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    pbx.parts("b1", TRUNK, "PJSIP/101-1")
+    pbx.hangs_up("PJSIP/101-1")
+    pbx.meet("lot", other, TRUNK, technology="holding_bridge")
+    eventually(lambda: legs(office) == [("101", True)])
+    pbx.parts("lot", TRUNK)
+    pbx.meet("b2", pbx.begins("PJSIP/102-3"), TRUNK)
+    eventually(lambda: legs(office) == [("101", True), ("102", True)])
 
 
 def test_where_no_hangup_hook_comes_the_manager_tells_the_end(office: Office, pbx: Pbx) -> None:

@@ -16,7 +16,7 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.pbx import closing
 from itgrix_bx.report import details
 from itgrix_bx.setup import checks
-from tests.pbx.peer import SECRET, Peer, channel, error, message
+from tests.pbx.peer import SECRET, Peer, channel, error, message, success
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
 ID = "1700000000.1"
@@ -313,6 +313,8 @@ def test_doctor_is_content_with_a_manager_that_answers(office: Office, peer: Pee
 
 def test_doctor_names_the_cure_for_each_fault(office: Office, peer: Peer, make_office: Callable[..., Office]) -> None:
     assert check(make_office()).result == checks.OFF
+    peer.answers["Events"] = lambda a: success(a, "Events: Off")
+    assert "read = call,agent" in check(office).cure
     peer.answers["CoreShowChannels"] = lambda a: error(a, "Permission denied")
     assert "write = reporting" in check(office).cure
     peer.answers["Login"] = lambda a: error(a, "Authentication failed")
