@@ -18,7 +18,6 @@ from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.report import summary
 from itgrix_bx.service import ALL, Service
 from sql import Database
-from tests.mariadb_server import mariadb
 
 CLIENT = "+79161234567"  # contact 7 of the double, whose responsible is user 11, extension 101
 STRANGER = "+79990001122"
@@ -151,12 +150,6 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
 @pytest.fixture
 def office(make_office: Callable[..., Office]) -> Office:
     return make_office()
-
-
-@pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
-    with mariadb() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])

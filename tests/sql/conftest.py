@@ -9,13 +9,6 @@ import pytest
 
 from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, upgrade
-from tests.mariadb_server import mariadb
-
-
-@pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
-    with mariadb() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from itgrix_bx.words import LANGUAGES, Phrase
 ROOT = Path(__file__).parents[2]
 
 
-def spoken() -> set[str]:
+@functools.cache
+def spoken() -> frozenset[str]:
     found = set()
-    for file in sorted((ROOT / "itgrix_bx").rglob("*.py")):
+    for file in (ROOT / "itgrix_bx").rglob("*.py"):
+        if "Phrase" not in file.read_text(encoding="utf-8"):
+            continue
         with file.open("rb") as source:
             for _, message, _, _ in extract.extract("python", source, keywords={"Phrase": None}):
                 found.add(message if isinstance(message, str) else message[0])
-    return found
+    return frozenset(found)
 
 
 def catalog(lang: str) -> Catalog:
