@@ -12,7 +12,6 @@ from bench.arrivals import Habits
 from bench.portal import Portal
 from bench.trial import CLIENTS, PRODUCT, Conditions, Score, Trial
 
-pytestmark = pytest.mark.xdist_group("trial")  # one portal and one score a client for all
 HABITS = Habits(ring_s=(0.1, 0.2), talk_s=(0.5, 0.7), recording_bytes=(2_000, 3_000))
 SMALL = Conditions(per_min=480, seconds=1, regulars=2, employees=4, habits=HABITS, sound="wav", rate=0)
 

@@ -14,7 +14,6 @@ from tests.pbx import recorded
 from tests.pbx.database import create, fill, rows_of
 from tests.real.asterisk import create_records
 
-pytestmark = pytest.mark.xdist_group("cdr")  # one server for all
 EVERYTHING = (0.0, 4_000_000_000.0)
 
 
