@@ -91,6 +91,9 @@ def until(check: Callable[[], bool]) -> None:
 
 
 def knows(peer: Peer, **answers: Answer) -> None:
+    """Of the lists, these and no others."""
+    for action in ("ExtensionStateList", "PJSIPShowEndpoints", "SIPpeers", "DBGetTree"):
+        peer.answers.pop(action, None)
     peer.answers |= answers
 
 
