@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 
 from itgrix_bx.calls.call import Call
@@ -23,6 +24,40 @@ _STORE_S = 60.0
 _UNSAVED = 20_000  # events
 
 
+class _Behind:
+    """The calls of which something is not in the database yet: what comes later of them must not get there first.
+
+    A hangup before the answer it follows would be delivered as a call nobody answered.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._joining: Counter[str] = Counter()
+        self._joined_at: dict[str, float] = {}
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._joined_at
+
+    @contextlib.contextmanager
+    def joining(self, call_id: str) -> Iterator[None]:
+        """Around the writing of something elsewhere."""
+        with self._lock:
+            self._joining[call_id] += 1
+            self._joined_at[call_id] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._joining[call_id] -= 1
+                self._joined_at[call_id] = time.monotonic()
+
+    def caught_up(self, at: float) -> None:
+        """All that was written elsewhere before `at` (monotonic) is in the database."""
+        with self._lock:
+            for call_id in [c for c, joined_at in self._joined_at.items() if joined_at < at and not self._joining[c]]:
+                del self._joined_at[call_id], self._joining[call_id]
+
+
 Listener = Callable[[Call, Sequence[Event]], None]
 
 
@@ -35,6 +70,7 @@ class Logbook:
         self.spool = spool
         self.away_since: float | None = None
         self._unsaved: deque[Event] = deque(maxlen=_UNSAVED)
+        self._behind = _Behind()
         self._listeners: list[Listener] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="spool", daemon=True)
@@ -45,7 +81,9 @@ class Logbook:
         return self.away_since is None and not self._unsaved and not self.spool.size()
 
     def start(self) -> None:
-        """Look after the spool until stopped."""
+        """Look after the spool until stopped. What an earlier process left there goes first."""
+        if self.spool.size():
+            self.away_since = time.time()
         self._thread.start()
 
     def stop(self) -> None:
@@ -72,7 +110,7 @@ class Logbook:
 
         `release`: whose lease of the call is given back with it. Raises SpoolError when nothing took them.
         """
-        if self.away_since is None:
+        if self.away_since is None and events[0].call_id not in self._behind:
             try:
                 appended = self.journal.append(events, if_new=if_new, timeout_s=patience_s, release=release)
             except DatabaseAwayError as error:
@@ -85,7 +123,7 @@ class Logbook:
 
     def record_soon(self, events: Sequence[Event]) -> None:
         """Like record, for those who need not know that it is stored. Never raises."""
-        if self.away_since is not None:
+        if self.away_since is not None or events[0].call_id in self._behind:
             self._keep(events)
             return
 
@@ -117,12 +155,13 @@ class Logbook:
         log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)
 
     def _to_spool(self, events: Sequence[Event]) -> None:
-        try:
-            self.spool.append(events)
-        except SpoolError:
-            # Neither database nor disk: as long as this process lives it still knows.
-            self._unsaved.extend(events)
-            raise
+        with self._behind.joining(events[0].call_id):
+            try:
+                self.spool.append(events)
+            except SpoolError:
+                # Neither database nor disk: as long as this process lives it still knows.
+                self._unsaved.extend(events)
+                raise
 
     def _keep(self, events: Sequence[Event]) -> None:
         try:
@@ -132,16 +171,22 @@ class Logbook:
 
     def recover(self) -> None:
         """Try the database again and replay what waits; quiet while it is still away."""
+        began = time.monotonic()
         if self.caught_up:
+            self._behind.caught_up(began)
             return
         try:
-            count = self.spool.replay(self._store) + self._store_unsaved()
+            replayed = self.spool.replay(self._store)
+            count = (replayed or 0) + self._store_unsaved()
             if self.away_since is not None:
                 log.warning("the database is back; %d events replayed from the spool", count)
                 self.away_since = None
-            self.spool.replay(self._store)  # what came meanwhile; what comes now goes to the database
+            again = self.spool.replay(self._store)  # what came meanwhile; what comes now goes to the database
         except DatabaseAwayError as error:
             log.debug("the database is still away: %s", error)
+        else:
+            if replayed is not None and again is not None:
+                self._behind.caught_up(began)
 
     def _store_unsaved(self) -> int:
         events = list(self._unsaved)
@@ -151,18 +196,22 @@ class Logbook:
         return len(events)
 
     def _store(self, events: Sequence[Event]) -> None:
-        """All of them, whatever calls they belong to, with few commits. Raises DatabaseAwayError."""
-        outcomes: SimpleQueue[tuple[Event, Appended | None, Exception | None]] = SimpleQueue()
+        """All of them, whatever calls they belong to, with few commits; of a call all or nothing. Raises
+        DatabaseAwayError."""
+        by_call: dict[str, list[Event]] = {}
         for event in events:
-            self.journal.append_soon([event], lambda *outcome, of=event: outcomes.put((of, *outcome)))
+            by_call.setdefault(event.call_id, []).append(event)
+        outcomes: SimpleQueue[tuple[list[Event], Appended | None, Exception | None]] = SimpleQueue()
+        for of_call in by_call.values():
+            self.journal.append_soon(of_call, lambda *outcome, of=of_call: outcomes.put((of, *outcome)))
         errors = []
-        for _ in events:
+        for _ in by_call:
             try:
-                event, appended, error = outcomes.get(timeout=_STORE_S)
+                of_call, appended, error = outcomes.get(timeout=_STORE_S)
             except Empty:
                 raise DatabaseAwayError("the database does not answer") from None
             if appended is not None:
-                self._tell(appended.call, [event])
+                self._tell(appended.call, of_call)
             elif error is not None:
                 errors.append(error)
         if errors:

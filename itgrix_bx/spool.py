@@ -113,8 +113,9 @@ class Spool:
         first = next((event.at for path in paths if (event := _first(path)) is not None), None)
         return Waiting(self.size(), sum(map(_lines, paths)), first)
 
-    def replay(self, store: Callable[[list[Event]], object]) -> int:
-        """Hand what waits now to `store`, oldest first, some hundreds at a time, then forget it; how many events.
+    def replay(self, store: Callable[[list[Event]], object]) -> int | None:
+        """Hand what waits now to `store`, oldest first, some hundreds at a time, then forget it; how many events, None
+        while another program is about it.
 
         What comes meanwhile, or came after a replay that broke off, is for the next one: it may never cease. What
         `store` raises ends the replay and keeps the file: events carry ids, so a second replay is harmless.
@@ -128,7 +129,8 @@ class Spool:
                     store(events)
                     count += len(events)
                 self._replaying.unlink()
-        return count
+            return count
+        return None
 
     def _take(self) -> bool:
         """Move what waits aside, unless a replay that did not end left its file there."""

@@ -16,6 +16,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -27,8 +28,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 T = TypeVar("T")
 
 Together = Callable[[Connection, list[Any]], Sequence[Any]]
-# What to do, what with, and who hears of it.
-_Job = tuple[Together, Any, Callable[[Any, Exception | None], None]]
+Done = Callable[[Any, Exception | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to do, what with, who hears of it, and whose it is: of one key either all is stored or nothing."""
+
+    together: Together
+    item: Any
+    done: Done
+    key: object
+
 
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
 _DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
@@ -59,14 +70,14 @@ class Database:
         commits one transaction after the other is busy, not away, and is waited for up to _QUEUE_S. The write may
         still happen afterwards, so jobs must be safe to repeat.
         """
-        return self.write_together(_each_alone, job, timeout_s=timeout_s)  # type: ignore[no-any-return]
+        return self.write_together(_each_alone, job, job, timeout_s=timeout_s)  # type: ignore[no-any-return]
 
-    def write_together(self, together: Together, item: Any, *, timeout_s: float = 10.0) -> Any:
+    def write_together(self, together: Together, item: Any, key: object, *, timeout_s: float = 10.0) -> Any:
         """Like write, for what many threads do at the same time: `together` gets the items of all that wait, as they
-        came, and gives their results in that order. When it fails, each is tried again alone."""
+        came, and gives their results in that order. When it fails, the items of each `key` are tried again alone."""
         # The cheapest way to hand a value from thread to thread.
         box: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
-        self.submit_together(together, item, lambda result, error: box.put((result, error)))
+        self.submit_together(together, item, key, lambda result, error: box.put((result, error)))
         result, error = self._await(box, timeout_s)
         if error is not None:
             raise error
@@ -74,12 +85,12 @@ class Database:
 
     def submit(self, job: Callable[[Connection], T], done: Callable[[T | None, Exception | None], None]) -> None:
         """Queue `job` for the writer, which calls `done` after the commit, with the result or why there is none."""
-        self.submit_together(_each_alone, job, done)
+        self.submit_together(_each_alone, job, job, done)
 
-    def submit_together(self, together: Together, item: Any, done: Callable[[Any, Exception | None], None]) -> None:
+    def submit_together(self, together: Together, item: Any, key: object, done: Done) -> None:
         """Likewise for what many threads do at the same time; see write_together."""
         self._ensure_writer()
-        self._jobs.put((together, item, done))
+        self._jobs.put(_Job(together, item, done, key))
 
     def _await(self, box: queue.SimpleQueue[T], timeout_s: float) -> T:
         asked = time.monotonic()
@@ -140,20 +151,22 @@ class Database:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            results = self._transact([(together, item) for together, item, _ in batch])
+            results = self._transact(batch)
             self._last_commit = time.monotonic()
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][2](None, away(error))
+            # One bad job must not take the others down: what belongs together again, alone.
+            parts = _parted(batch)
+            if len(parts) == 1:
+                for job in batch:
+                    job.done(None, away(error))
                 return
-            # One bad job must not take the others down: each again, alone.
-            for one in batch:
-                self._commit([one])
+            for part in parts:
+                self._commit(part)
             return
-        for (_, _, done), result in zip(batch, results, strict=True):
-            done(result, None)
+        for job, result in zip(batch, results, strict=True):
+            job.done(result, None)
 
-    def _transact(self, jobs: list[tuple[Together, Any]]) -> list[Any]:
+    def _transact(self, jobs: list[_Job]) -> list[Any]:
         try:
             return self._once(jobs)
         except DBAPIError as error:
@@ -161,15 +174,15 @@ class Database:
                 raise
             return _again(self._once, jobs)
 
-    def _once(self, jobs: list[tuple[Together, Any]]) -> list[Any]:
+    def _once(self, jobs: list[_Job]) -> list[Any]:
         # The writer keeps its connection: checking one out of the pool costs as much as a statement.
         if self._connection is None:
             self._connection = self.engine.connect()
         try:
             with self._connection.begin():
                 results: list[Any] = []
-                for together, group in itertools.groupby(jobs, key=operator.itemgetter(0)):
-                    results += together(self._connection, [item for _, item in group])
+                for together, group in itertools.groupby(jobs, key=operator.attrgetter("together")):
+                    results += together(self._connection, [job.item for job in group])
                 return results
         except BaseException:
             self._let_go()
@@ -179,6 +192,13 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _parted(jobs: list[_Job]) -> list[list[_Job]]:
+    parts: dict[object, list[_Job]] = {}
+    for job in jobs:
+        parts.setdefault(job.key, []).append(job)
+    return list(parts.values())
 
 
 def _each_alone(connection: Connection, jobs: list[Callable[[Connection], T]]) -> list[T]:

@@ -99,7 +99,7 @@ class _Draft:
         self.new = not known
         self.events = known
         self.added: list[Event] = []
-        self.released = False
+        self.released = self.touched = False
         self.call: Call
 
     @property
@@ -142,14 +142,18 @@ class Journal:
         holds it. Raises DatabaseAwayError, LeaseLostError. Repeats (same event_id) change nothing.
         """
         entry = _Entry(new_events, if_new, release, lease)
-        appended: Appended = self._database.write_together(self._append_all, entry, timeout_s=timeout_s)
-        return appended
+        outcome = self._database.write_together(self._append_all, entry, entry.call_id, timeout_s=timeout_s)
+        if isinstance(outcome, LeaseLostError):
+            raise outcome
+        assert isinstance(outcome, Appended)
+        return outcome
 
     def append_soon(
         self, new_events: Sequence[Event], done: Callable[[Appended | None, Exception | None], None]
     ) -> None:
         """Like append, without waiting; `done` hears of it in the writer's thread and must be quick."""
-        self._database.submit_together(self._append_all, _Entry(new_events), done)
+        entry = _Entry(new_events)
+        self._database.submit_together(self._append_all, entry, entry.call_id, done)
 
     def complete(self, call_id: str, missing: Callable[[Sequence[Event]], Sequence[Event]]) -> Appended | None:
         """Add what `missing` says to the events it is given: the call's, as they are in this transaction (none: nobody
@@ -157,13 +161,15 @@ class Journal:
 
         def job(connection: Connection) -> Appended | None:
             added = missing(self._known(connection, [call_id])[call_id])
-            return self._append_all(connection, [_Entry(added)])[0] if added else None
+            (outcome,) = self._append_all(connection, [_Entry(added)]) if added else [None]
+            assert not isinstance(outcome, LeaseLostError)
+            return outcome
 
         return self._database.write(job)
 
     # --- in the writer's transaction -------------------------------------------------------------
 
-    def _append_all(self, connection: Connection, entries: Sequence[_Entry]) -> list[Appended]:
+    def _append_all(self, connection: Connection, entries: Sequence[_Entry]) -> list[Appended | LeaseLostError]:
         """Store what several threads brought, with few statements."""
         drafts = {
             call_id: _Draft(known)
@@ -172,7 +178,7 @@ class Journal:
         owners = self._owners_of(connection, entries)
         held = self._held(connection, entries)
         appended = [_add(drafts[entry.call_id], entry, owners, held) for entry in entries]
-        self._save(connection, list(drafts.values()))
+        self._save(connection, [draft for draft in drafts.values() if draft.touched])
         return appended
 
     def _known(self, connection: Connection, call_ids: Sequence[str]) -> dict[str, list[Event]]:
@@ -384,10 +390,10 @@ def _whose(wanted: Sequence[str], found: str) -> str:
     raise LookupError(f"{found!r} was found by another spelling")
 
 
-def _add(draft: _Draft, entry: _Entry, owners: dict[str, str], held: set[tuple[str, str]]) -> Appended:
-    """Add an entry's events to its call. Raises LeaseLostError."""
+def _add(draft: _Draft, entry: _Entry, owners: dict[str, str], held: set[tuple[str, str]]) -> Appended | LeaseLostError:
+    """Add an entry's events to its call."""
     if entry.lease and (entry.call_id, entry.lease) not in held:
-        raise LeaseLostError(f"call {entry.call_id} is somebody else's now")
+        return LeaseLostError(f"call {entry.call_id} is somebody else's now")
     new = not draft.events
     known = list(draft.events)
     here = {event.event_id for event in known}
@@ -399,7 +405,7 @@ def _add(draft: _Draft, entry: _Entry, owners: dict[str, str], held: set[tuple[s
     if entry.release and (entry.call_id, entry.release) in held:
         held.discard((entry.call_id, entry.release))
         draft.released = True
-    draft.call = fold(draft.events)
+    draft.call, draft.touched = fold(draft.events), True
     return Appended(draft.call, new)
 
 

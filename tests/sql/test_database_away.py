@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,54 @@ def test_an_event_both_spooled_and_written_late_is_one(tmp_path: Path) -> None:
     book.journal.append([one])
     book.recover()
     assert len(book.journal.events("1.0")) == 1
+
+
+def test_what_comes_later_of_a_call_does_not_get_into_the_database_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is back in the very moment in which an answer is on its way to the spool."""
+    book = logbook(tmp_path)
+    book.record([event(1)])
+    append, writing, go_on = book.spool.append, threading.Event(), threading.Event()
+
+    def slowly(events: Sequence[Event]) -> None:
+        writing.set()
+        go_on.wait(5)
+        append(events)
+
+    monkeypatch.setattr(book.spool, "append", slowly)
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    hook = threading.Thread(target=book.record, args=([Event("1.1", Kind.ANSWER, 1.7e9 + 2, {"extension": "101"})],))
+    hook.start()
+    assert writing.wait(5)
+    blocker.execute("ROLLBACK")
+    book.recover()
+    assert book.away_since is None
+    monkeypatch.setattr(book.spool, "append", append)
+    assert book.record([Event("1.1", Kind.HANGUP, 1.7e9 + 5, {"direction": "in"})]) is None
+    assert book.record([event(2)]) is not None  # of another call nothing waits
+    assert [e.kind for e in book.journal.events("1.1")] == [Kind.INBOUND]
+    go_on.set()
+    hook.join(5)
+    book.recover()
+    assert [e.kind for e in book.journal.events("1.1")] == [Kind.INBOUND, Kind.ANSWER, Kind.HANGUP]
+    book.recover()
+    assert book.record([event(1)]) is not None
+
+
+def test_of_a_call_that_waits_in_the_spool_all_is_stored_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = logbook(tmp_path)
+    book.spool.append([event(1), event(2), Event("1.1", Kind.HANGUP, 1.7e9 + 5, {"direction": "in"})])
+    seen: list[list[Kind]] = []
+    append_soon = book.journal.append_soon
+    monkeypatch.setattr(
+        book.journal, "append_soon", lambda e, done: (seen.append([x.kind for x in e]), append_soon(e, done))
+    )
+    book.recover()
+    assert seen == [[Kind.INBOUND, Kind.HANGUP], [Kind.INBOUND]]
 
 
 def test_a_replay_that_broke_off_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

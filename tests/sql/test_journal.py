@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, check, upgrade
-from sql.journal import Appended
+from sql.journal import Appended, LeaseLostError
 
 HOSTILE = "О'Hara \"; DROP TABLE calls; -- 😀 ${EXTEN} \\"
 
@@ -182,6 +182,54 @@ def test_a_bad_write_does_not_take_the_ones_beside_it_down(database: Database) -
     assert nothing is None
     assert isinstance(error, ValueError)
     assert told.get(timeout=5) == ("good", None)
+
+
+def test_of_what_belongs_together_either_all_is_stored_or_nothing(database: Database) -> None:
+    told: SimpleQueue[tuple[str, bool]] = SimpleQueue()
+
+    def job(name: str, key: str, *, fails: bool = False) -> None:
+        def together(_: object, items: list[str]) -> list[str]:
+            if fails:
+                raise ValueError(name)
+            return items
+
+        database.submit_together(together, name, key, lambda _, error: told.put((name, error is None)))
+
+    started, go = threading.Event(), threading.Event()
+    database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
+    started.wait(5)
+    job("answer", "1.1", fails=True)
+    job("another call", "1.2")
+    job("hangup", "1.1")
+    go.set()
+    assert dict(told.get(timeout=5) for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
+
+
+def test_a_worker_whose_lease_is_over_takes_no_hook_of_the_call_down(database: Database) -> None:
+    journal = Journal(database, due)
+    journal.append([inbound("1.1")])
+    outcomes: SimpleQueue[object] = SimpleQueue()
+    started, go = threading.Event(), threading.Event()
+    database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
+    started.wait(5)
+
+    def work() -> None:
+        try:
+            outcomes.put(journal.append([Event("1.1", Kind.FINISHING, 2.0, {"params": {}})], lease="nobody"))
+        except LeaseLostError as error:
+            outcomes.put(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    while not database._jobs.qsize():
+        time.sleep(0.001)
+    hung_up = Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"direction": "in"})
+    journal.append_soon([hung_up], lambda appended, _: outcomes.put(appended))
+    go.set()
+    worker.join(5)
+    found = [outcomes.get(timeout=5) for _ in range(2)]
+    assert sum(isinstance(outcome, LeaseLostError) for outcome in found) == 1
+    assert [e.kind for e in journal.events("1.1")] == [Kind.INBOUND, Kind.HANGUP]
 
 
 class _Together:
