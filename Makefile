@@ -16,7 +16,7 @@ demo:
 test: lint
 	@$(PYTHON) -m pytest -q $(AT_ONCE)
 
-# Every real call on both databases.
+# Every real call on both databases, and every way a call can go on every shape of telephone system.
 test-all: lint
 	@ITGRIX_BX_TEST_ALL=1 $(PYTHON) -m pytest -q $(AT_ONCE)
 

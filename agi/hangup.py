@@ -42,6 +42,8 @@ def facts(session: Session, channel: Channel, direction: str) -> dict[str, Any]:
     if direction == "out":
         found["number"] = _dialled(session, channel)
         found["trunk"] = text(variables.get("DIALEDPEERNUMBER", "").rpartition("@")[2])  # 8903…@mts
+        if cause := v.CAUSES.get(get(v.TRUNK_CAUSE)):
+            variables["HANGUPCAUSE(trunk)"] = cause
     start = get(v.CHANNEL_START)
     if start.replace(".", "", 1).isdigit():
         found["channel_start"] = float(start)

@@ -44,6 +44,21 @@ AT_HANGUP = (
     "CDR(answer,u)",
     "CDR(billsec)",
 )
+# What the trunk said last, in Asterisk's words (HANGUPCAUSE(…,ast)): FreePBX goes on after a refusal, and HANGUPCAUSE
+# is then what its own busy or congestion tone left. The words are those of main/channel.c, the numbers Q.850's.
+TRUNK_CAUSE = "B24_CAUSE"
+CAUSES = {
+    "Unallocated (unassigned) number": "1",
+    "User busy": "17",
+    "No user responding": "18",
+    "User alerting, no answer": "19",
+    "Subscriber absent": "20",
+    "Call Rejected": "21",
+    "Invalid number format": "28",
+    "Circuit/channel congestion": "34",
+    "Network out of order": "38",
+    "Switching equipment congestion": "42",
+}
 MIXMONITOR_FILENAME = "MIXMONITOR_FILENAME"
 CDR_RECORDINGFILE = "CDR(recordingfile)"
 DIALLED = ("OUTNUM", "DIALEDPEERNUMBER", "CDR(dst)")  # the client's number, when only an outbound hangup came

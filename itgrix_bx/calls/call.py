@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ from itgrix_bx.calls.lines import Leads
 IN, OUT, INTERNAL = "in", "out", "internal"
 
 _CLOCKS_AGREE_S = 1.0  # what the wall clock may drift from the machine's own in a call
+_THROUGH_A_TRUNK = re.compile(r"(\+?\d{7,})@[^/]+")  # DIALEDPEERNUMBER; no extension is that long
 _BEFORE_TALK = (Kind.INBOUND, Kind.ROUTE, Kind.OUTBOUND, Kind.RING)
 
 
@@ -201,6 +203,7 @@ def fold(events: Iterable[Event]) -> Call:
     _complete_from_hangup(call, hooks, hangups)
     if end := _find_end(call, hooks, hangups):
         call.over_since = next(e.data.get("ended_at", e.at) for e in heard if e.event_id == end.event_id)
+        _talk_on(call, hangups)
     _find_recordings(call, ordered)
     for event in ordered:
         if event.kind not in HOOK_KINDS:
@@ -370,7 +373,7 @@ def _complete_from_hangup(call: Call, hooks: Sequence[Event], hangups: Sequence[
         if not source or not event.data.get("own_channel", True):
             continue
         extension = _party_by_variables(call, event)
-        leg = _unanswered(call, extension) or (_last_dialled_out(call) if call.direction == OUT else None)
+        leg = _unanswered(call, extension) or _dialled_out_by_variables(call, event)
         leg = leg or _answered_too_late(call, extension, event.at)
         if leg is None:
             leg = Leg(extension)
@@ -378,8 +381,26 @@ def _complete_from_hangup(call: Call, hooks: Sequence[Event], hangups: Sequence[
         # Asterisk counts by the wall clock: set meanwhile, it would have talked before the call came in.
         begun = min((e.at for e in hooks if e.kind in _BEFORE_TALK and e.at <= event.at), default=0.0)
         leg.answered_at = max(event.at - seconds, begun)
+        if event.data["variables"].get("BLINDTRANSFER") and call.direction == OUT:
+            leg.ended_at = event.at  # the extension's part; the client talks on with another
         call.talk_source = source
         return
+
+
+def _dialled_out_by_variables(call: Call, event: Event) -> Leg | None:
+    """The leg through a trunk that was answered: of an inbound call, where DIALEDPEERNUMBER is NUMBER@trunk."""
+    leg = _last_dialled_out(call)
+    peer = event.data.get("variables", {}).get("DIALEDPEERNUMBER", "")
+    return leg if leg is not None and (call.direction == OUT or peer.split("@")[0] == leg.dialled) else None
+
+
+def _talk_on(call: Call, hangups: Sequence[Event]) -> None:
+    """Who asked a colleague in vain goes on with the client, whose channel never left the Dial() of the first one."""
+    talked = max((g for g in call.legs if g.answered_at is not None), key=lambda g: g.answered_at or 0.0, default=None)
+    for variables in (e.data.get("variables", {}) for e in hangups if e.data.get("own_channel", True)):
+        stayed = variables.get("DIALSTATUS") == "ANSWER" and not _was_transferred(variables)
+        if talked is not None and stayed and variables.get("CONNECTEDLINE(num)") == talked.extension:
+            talked.ended_at = call.ended_at
 
 
 def _answered_too_late(call: Call, extension: str, ended_at: float) -> Leg | None:
@@ -409,6 +430,8 @@ def _party_by_variables(call: Call, event: Event) -> str:
     if call.direction == OUT:
         return call.caller_extension
     variables = event.data.get("variables", {})
+    if dialled := _THROUGH_A_TRUNK.fullmatch(variables.get("DIALEDPEERNUMBER", "")):
+        return dialled[1]
     if variables.get("CONNECTEDLINE(num)"):
         return str(variables["CONNECTEDLINE(num)"])
     member = variables.get("MEMBERINTERFACE") or variables.get("DIALEDPEERNUMBER", "")
@@ -455,12 +478,22 @@ def _outbound_ends(call: Call, own: list[Event], other: list[Event]) -> list[Eve
     """
     answered_at = call.answered_at
     client_gone = [e for e in other if answered_at is not None and e.at >= answered_at]
-    extension_gone = [e for e in own if not _transferred(e)]
+    extension_gone = [e for e in own if not _transferred(e) and not _handed_over(call, e)]
     return client_gone + extension_gone
 
 
+def _handed_over(call: Call, event: Event) -> bool:
+    """Whether the extension left the client to a colleague by a feature code, which sets no variable of its own."""
+    party = event.data.get("variables", {}).get("CONNECTEDLINE(num)", "")
+    colleagues = (g for g in call.legs if not g.dialled and g.extension != call.caller_extension)
+    return any(g.extension == party and g.answered_at is not None and g.answered_at <= event.at for g in colleagues)
+
+
 def _transferred(event: Event) -> bool:
-    variables = event.data.get("variables", {})
+    return _was_transferred(event.data.get("variables", {}))
+
+
+def _was_transferred(variables: dict[str, str]) -> bool:
     return bool(variables.get("BLINDTRANSFER") or variables.get("ATTENDEDTRANSFER"))
 
 

@@ -115,7 +115,8 @@ def _status(call: Call) -> tuple[str, str]:
 def _outbound_code(variables: dict[str, str]) -> str:
     if variables.get("DIALSTATUS") == "CANCEL":
         return "603-S"
-    by_cause = _OUTBOUND_BY_CAUSE.get(variables.get("HANGUPCAUSE", ""))
+    by_trunk = _OUTBOUND_BY_CAUSE.get(variables.get("HANGUPCAUSE(trunk)", ""))
+    by_cause = by_trunk or _OUTBOUND_BY_CAUSE.get(variables.get("HANGUPCAUSE", ""))
     return by_cause or _OUTBOUND_BY_DIALSTATUS.get(variables.get("DIALSTATUS", ""), "OTHER")
 
 
@@ -131,12 +132,12 @@ def _missed_reason(call: Call) -> str:
 
 
 def _missed_without_dial(call: Call) -> str:
-    """Dial() never ended: the caller was in a queue, in a menu, or nothing took the call."""
+    """Dial() never ended: the caller was in a queue, in a menu, or the PBX itself ended the call."""
     variables = call.hangup
     if variables.get("QUEUESTATUS"):
         return "no answer"
     if variables.get("CDR(lastapp)") == "Queue" or call.last_rung:
         return "abandoned in queue"
-    if variables.get("CDR(answer,u)"):
-        return "abandoned in menu"
-    return "no route" if variables.get("CHANNEL(hangupsource)") == "dialplan/builtin" else "abandoned"
+    if variables.get("CHANNEL(hangupsource)") == "dialplan/builtin":
+        return "no route"  # an announcement out of hours, too
+    return "abandoned in menu" if variables.get("CDR(answer,u)") else "abandoned"

@@ -41,6 +41,7 @@ def test_answered_inbound_belongs_to_who_talked(story: Story) -> None:
         ({"LASTAPP": "WaitExten", "ANSWERED": "1700000001.5", "SOURCE": "PJSIP/trunk-1"}, "abandoned in menu"),
         ({"DIALSTATUS": "NOANSWER", "VMSTATUS": "SUCCESS", "ANSWERED": "1700000009.1"}, "voicemail"),
         ({"SOURCE": "dialplan/builtin", "HANGUPCAUSE": "3"}, "no route"),
+        ({"SOURCE": "dialplan/builtin", "ANSWERED": "1700000001.5", "LASTAPP": "Hangup"}, "no route"),  # after hours
     ],
 )
 def test_missed_inbound_is_304_with_the_reason_in_words(story: Story, variables: dict[str, str], reason: str) -> None:
@@ -194,6 +195,67 @@ def test_an_inbound_call_forwarded_to_a_mobile_stays_inbound_and_ends_with_the_c
     story.answer(6).hangup(20, own=False).hangup(20.4, DIALSTATUS="ANSWER")
     call = story.call()
     assert (call.direction, call.client_number, call.talk_seconds) == ("in", "+79161234567", 14)
+
+
+def test_a_mobile_that_no_answer_was_told_of_talked_for_the_extension_it_was_forwarded_from(story: Story) -> None:
+    """FreePBX 17 with an e-mail about the route: nothing runs on the trunk's leg, CONNECTEDLINE names nobody."""
+    story.inbound().outbound(1, extension="102", number="89990001122")
+    peer = {"DIALEDPEERNUMBER": "89990001122@trunk", "CONNECTED": "s"}
+    story.hangup(20, DIALSTATUS="ANSWER", ANSWEREDTIME="12", **peer)
+    assert (story.outcome().user_id, story.outcome().talk_seconds) == (BORIS, 12)
+    assert [leg.extension for leg in story.call().legs] == ["102"]
+
+
+def test_who_transferred_an_outbound_call_away_talked_no_longer_than_that(story: Story) -> None:
+    """FreePBX: no `answer` on the trunk's leg, the extension's end is the transfer."""
+    gone = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "4", "BLINDTRANSFER": "PJSIP/trunk-1"}
+    story.outbound().ring(6, "102").hangup(6, direction="out", **gone)
+    story.answer(9, "102").hangup(12, own=False, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="10")
+    assert [leg.talk for leg in story.call().legs] == [4, 3]
+    assert story.outcome().talk_seconds == 7
+
+
+def test_who_asked_a_colleague_in_vain_talked_on(story: Story) -> None:
+    """*2 to a phone that is busy: the client's channel never left the first one's Dial()."""
+    answered(story).ring(50, "102").hangup(70, DIALSTATUS="ANSWER", CONNECTED="101")
+    assert (story.outcome().user_id, story.outcome().talk_seconds) == (ANNA, 65)
+    assert [leg.talk for leg in story.call().legs] == [65, 0]
+
+
+@pytest.mark.parametrize("how", ["BLINDTRANSFER", "ATTENDEDTRANSFER"])
+def test_who_transferred_a_call_did_not_talk_on(story: Story, how: str) -> None:
+    answered(story).ring(50, "102").hangup(70, DIALSTATUS="ANSWER", CONNECTED="101", **{how: "PJSIP/101-1"})
+    assert story.outcome().talk_seconds == 45
+
+
+def test_who_handed_the_client_over_by_a_feature_code_did_not_end_the_call(story: Story) -> None:
+    """*2 leaves neither BLINDTRANSFER nor ATTENDEDTRANSFER: only CONNECTEDLINE names the colleague."""
+    story.outbound().answer(4).ring(9, "102").answer(10, "102")
+    story.hangup(12, direction="out", DIALSTATUS="ANSWER", CONNECTED="102")
+    assert not story.call().over
+    story.hangup(20, own=False, direction="out")
+    assert (story.outcome().talk_seconds, story.outcome().user_id) == (15, ANNA)
+
+
+def test_who_came_back_from_a_consultation_ends_the_call(story: Story) -> None:
+    story.outbound().answer(4).ring(9, "102").answer(10, "102")
+    story.hangup(20, direction="out", DIALSTATUS="ANSWER", CONNECTED="+79161234567")
+    assert story.call().over
+
+
+def test_who_talked_through_a_trunk_nobody_announced_is_the_number_dialled(story: Story) -> None:
+    """FreePBX's ext-trunk: CONNECTEDLINE is the dialplan's extension, no employee."""
+    story.inbound().hangup(
+        20, DIALSTATUS="ANSWER", ANSWEREDTIME="9", CONNECTED="1", DIALEDPEERNUMBER="89990001122@trunk"
+    )
+    assert [leg.extension for leg in story.call().legs] == ["89990001122"]
+
+
+def test_what_the_trunk_said_counts_where_the_pbx_says_circuits_are_busy(story: Story) -> None:
+    """FreePBX tries further trunks after a refusal, and ends with a congestion tone of its own: cause 34."""
+    said = {"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "34", "HANGUPCAUSE(trunk)": "21"}
+    story.outbound().hangup(9, direction="out", **said)
+    assert (story.outcome().status_code, story.outcome().failed_reason) == ("603", "declined")
 
 
 def test_hooks_that_come_twice_change_nothing(story: Story) -> None:

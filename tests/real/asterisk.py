@@ -1,7 +1,8 @@
-"""A real Asterisk 22 in a chroot of its own, on loopback and free ports.
+"""A real Asterisk 22 or 16 in a chroot of its own, on loopback and free ports.
 
-Debian 12 has no Asterisk; Debian unstable has, so it is unpacked beside the system (debootstrap, about a minute, kept
-in a cache) and shares the host's network. Phones and the trunk are told apart by their loopback addresses.
+Debian 12 has no Asterisk; Debian unstable has 22 and Debian 11 has 16, the last with Macro(): they are unpacked beside
+the system (debootstrap, about a minute each, kept in a cache) and share the host's network. Phones and the trunk are
+told apart by their loopback addresses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -25,7 +27,7 @@ from itgrix_bx.pbx import ami_user
 
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
 PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
-_SUITE = "sid"
+_SUITES = {"22": "sid", "16": "bullseye"}
 _BUILT = "itgrix-bx-complete"
 _START_S = 60
 AMI_SECRET = "ami secret; with, signs"
@@ -49,9 +51,9 @@ def cache() -> Path:
     return Path(os.environ.get("ITGRIX_BX_TEST_CACHE", Path.home() / ".cache" / "itgrix-bx"))
 
 
-def chroot() -> Path:
-    """The directory with Asterisk installed; built when it is missing. Raises RuntimeError saying what to do."""
-    target = cache() / "asterisk-22"
+def chroot(version: str = "22") -> Path:
+    """The directory with that Asterisk installed; built when it is missing. Raises RuntimeError saying what to do."""
+    target = cache() / f"asterisk-{version}"
     if (target / _BUILT).exists():
         _add_odbc(target)
         return target
@@ -64,8 +66,8 @@ def chroot() -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     print(f"unpacking Asterisk into {target} (about a minute, once) …", flush=True)
-    packages = "--include=asterisk,asterisk-modules,odbc-mariadb"
-    _run(["debootstrap", "--variant=minbase", packages, _SUITE, str(unfinished), _mirror()])
+    packages = "--include=asterisk,asterisk-modules,asterisk-voicemail,odbc-mariadb"
+    _run(["debootstrap", "--variant=minbase", packages, _SUITES[version], str(unfinished), _mirror()])
     (unfinished / _BUILT).touch()
     unfinished.rename(target)
     return target
@@ -115,6 +117,10 @@ class Site:
         0  # MariaDB's on loopback, whose asteriskcdrdb takes CDR and CEL as FreePBX writes them; 0: none
     )
     voicemail: list[str] = field(default_factory=list)
+    version: str = "22"  # Asterisk's: 22 or 16
+    files: dict[str, str] = field(default_factory=dict)  # further files beside extensions.conf
+    database: dict[str, str] = field(default_factory=dict)  # AstDB rows, without the leading slash
+    two_devices: list[str] = field(default_factory=list)  # phones that may be registered twice
 
 
 class Asterisk:
@@ -124,7 +130,7 @@ class Asterisk:
     asterisk_monitor: str
 
     def __init__(self, name: str, site: Site) -> None:
-        self.root = chroot()
+        self.root = chroot(site.version)
         self.name = name
         self.sip = (PHONES, _free_port(socket.SOCK_DGRAM))
         self.trunk = (TRUNK, _free_port(socket.SOCK_DGRAM, TRUNK))
@@ -194,7 +200,10 @@ class Asterisk:
             "queues.conf": self._queues(),
             "voicemail.conf": "[general]\nformat=wav\nminsecs=0\n[default]\n"
             + "".join(f"{box} => 1234,Box {box}\n" for box in self._site.voicemail),
-            "features.conf": "[general]\ntransferdigittimeout=3\n[featuremap]\nblindxfer => ##\natxfer => *2\n",
+            "features.conf": "[general]\ntransferdigittimeout=3\npickupexten=*8\n"
+            "[featuremap]\nblindxfer => ##\natxfer => *2\ndisconnect => **\n",
+            "res_parking.conf": "[general]\n[default]\nparkext => 700\nparkpos => 701-720\ncontext => parkedcalls\n",
+            "confbridge.conf": "[general]\n[default_user]\ntype=user\nquiet=yes\n",  # a prompt delays the end
             "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n",
             "indications.conf": "[general]\ncountry=us\n[us]\nringcadence=2000,4000\ndial=350+440\n"
             "busy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
@@ -204,7 +213,6 @@ class Asterisk:
         if self._site.records_port:
             files |= self._records()
         for empty in [
-            "confbridge",
             "acl",
             "ccss",
             "udptl",
@@ -219,8 +227,16 @@ class Asterisk:
             "sorcery",
         ]:
             files.setdefault(f"{empty}.conf", "")
-        for name, text in files.items():
+        for name, text in (files | self._site.files).items():
             (self.etc / name).write_text(text, encoding="utf-8")
+        self._fill_database()
+
+    def _fill_database(self) -> None:
+        """AstDB, in the table Asterisk itself would make."""
+        with contextlib.closing(sqlite3.connect(self._lib() / "astdb.sqlite3")) as database, database:
+            database.execute("CREATE TABLE astdb (key VARCHAR(256), value VARCHAR(256), PRIMARY KEY (key))")
+            rows = ((f"/{key}", value) for key, value in self._site.database.items())
+            database.executemany("INSERT INTO astdb VALUES (?, ?)", rows)
 
     def _records(self) -> dict[str, str]:
         """FreePBX's own settings for CDR and CEL (modules cdr and cel)."""
@@ -252,7 +268,7 @@ class Asterisk:
         )
 
     def _modules(self) -> str:
-        found = next(self.root.glob("usr/lib/*/asterisk/modules"))
+        found = next(self.root.glob("usr/lib/**/asterisk/modules"))
         return f"/{found.relative_to(self.root)}"
 
     def _manager(self) -> str:
@@ -283,8 +299,17 @@ class Asterisk:
             f"[down]\ntype=endpoint\ncontext=from-trunk\naors=down\n{phone}[down]\ntype=aor\n",  # nobody there
             f"[trunk]\ntype=identify\nendpoint=trunk\nmatch={self.trunk[0]}\n",
         ]
-        parts += [f"[{e}](phone)\naors={e}\ncallerid=Phone {e} <{e}>\n[{e}](aor)\n" for e in self._site.phones]
+        parts += [self._phone(extension) for extension in self._site.phones]
         return "".join(parts)
+
+    def _phone(self, extension: str) -> str:
+        """Phones of one scenario may pick up each other's calls."""
+        group = f"named_call_group={extension[:-1]}\nnamed_pickup_group={extension[:-1]}\n"
+        contacts = "max_contacts=2\n" if extension in self._site.two_devices else ""
+        return (
+            f"[{extension}](phone)\naors={extension}\ncallerid=Phone {extension} <{extension}>\n{group}"
+            f"[{extension}](aor)\n{contacts}"
+        )
 
     def _queues(self) -> str:
         queues = "[general]\npersistentmembers=no\n"

@@ -5,9 +5,23 @@ from __future__ import annotations
 import asyncio
 
 from tests.real.office import Office, ended
-from tests.real.scenarios import Measured, Play, dialled, first_of, trunk_call
-from tests.real.sip import answers, only_rings, refuses
-from tests.real.site import FREEPBX_QUEUE, MOBILE, ONE, VOICEMAIL, extension
+from tests.real.scenarios import Measured, Play, dialled, first_of, outbound_attended_transfer, trunk_call
+from tests.real.sip import answers, by_device, only_rings, refuses
+from tests.real.site import (
+    BY_TRUNK,
+    CLOSED,
+    DEVICES,
+    FOLLOW_ME,
+    FREEPBX_QUEUE,
+    GROUP,
+    HUNT,
+    MOBILE,
+    ONE,
+    OPEN,
+    VOICEMAIL,
+    extension,
+    mobile,
+)  # fmt: skip
 
 
 async def freepbx_queue_answered(office: Office, n: int) -> Measured:
@@ -31,12 +45,163 @@ async def freepbx_queue_timed_out(office: Office, n: int) -> Measured:
 
 
 async def forwarded_to_a_mobile(office: Office, n: int) -> Measured:
-    office.policies[f"89160009{n:02}0"] = answers(1.0)
+    """The mobile of the third extension's employee."""
+    office.policies[mobile(n)] = answers(1.0)
     call = await office.call_in(n, MOBILE)
     await asyncio.wait_for(call.answered.wait(), 20)
     await asyncio.sleep(3)
     await call.hang_up()
-    return Measured("200", call.talk, owner=0)
+    return Measured("200", call.talk, owner=3, legs=[3])
+
+
+async def trunk_as_destination(office: Office, n: int) -> Measured:
+    """No hook runs before it: nobody knows whose number that is."""
+    office.policies[mobile(n)] = answers(1.0)
+    call = await office.call_in(n, BY_TRUNK)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, owner=0, legs=[])
+
+
+async def several_devices(office: Office, n: int) -> Measured:
+    """Both phones of the extension ring, the second is answered."""
+    await office.phone(extension(n, 1), only_rings())
+    second = await office.phone(extension(n, 1), answers(1.5))
+    office.policies[extension(n, 1)] = by_device({second: answers(1.5)})
+    call = await office.call_in(n, DEVICES)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, shown={1}, legs=[1])
+
+
+async def hunt_answered_by_the_second(office: Office, n: int) -> Measured:
+    await office.phone(extension(n, 1), only_rings())
+    await office.phone(extension(n, 2), answers(1.0))
+    call = await office.call_in(n, HUNT)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, owner=2, shown={1, 2}, hidden={1}, legs=[2])
+
+
+async def group_unanswered(office: Office, n: int) -> Measured:
+    await office.phone(extension(n, 1), only_rings())
+    await office.phone(extension(n, 2), only_rings())
+    await ended(await office.call_in(n, GROUP))
+    return Measured("304", reason="no answer", recorded=False, shown={1, 2})
+
+
+async def follow_me(office: Office, n: int) -> Measured:
+    """The second extension's calls ring at the third too."""
+    await office.phone(extension(n, 2), only_rings())
+    await office.phone(extension(n, 3), answers(1.0))
+    call = await office.call_in(n, FOLLOW_ME)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, owner=3, shown={2, 3}, hidden={2}, legs=[3])
+
+
+async def within_office_hours(office: Office, n: int) -> Measured:
+    await office.phone(extension(n, 1), answers(1.0))
+    call = await office.call_in(n, OPEN)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(2)
+    await call.hang_up()
+    return Measured("200", call.talk, shown={1}, legs=[1])
+
+
+async def after_office_hours(office: Office, n: int) -> Measured:
+    await ended(await office.call_in(n, CLOSED))
+    return Measured("304", reason="no route", recorded=False)
+
+
+async def parked_and_retrieved(office: Office, n: int) -> Measured:
+    await office.phone(extension(n, 1), answers(1.0))
+    colleague = await office.phone(extension(n, 2))
+    call = await office.call_in(n, ONE)
+    first = await first_of(office, n, 1)
+    await asyncio.wait_for(first.answered.wait(), 20)
+    await asyncio.sleep(2)
+    first.transfer("700")
+    await asyncio.sleep(3)
+    await first.hang_up()
+    second = await colleague.call("701")
+    await asyncio.wait_for(second.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    await ended(second)
+    return Measured("200", 2 + second.talk, owner=2, shown={1}, legs=[1, 2])
+
+
+async def picked_up_by_a_colleague(office: Office, n: int) -> Measured:
+    await office.phone(extension(n, 1), only_rings())
+    colleague = await office.phone(extension(n, 2))
+    call = await office.call_in(n, ONE)
+    await first_of(office, n, 1)
+    await asyncio.sleep(1)
+    await colleague.call("*8")
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, owner=2, shown={1}, legs=[2])
+
+
+async def conference(office: Office, n: int) -> Measured:
+    """The client is sent into a room, the first one and a colleague join."""
+    phone = await office.phone(extension(n, 1), answers(1.0))
+    colleague = await office.phone(extension(n, 2))
+    call = await office.call_in(n, ONE)
+    first = await first_of(office, n, 1)
+    await asyncio.wait_for(first.answered.wait(), 20)
+    await asyncio.sleep(2)
+    first.transfer(f"3{n:02}")
+    await asyncio.sleep(0.5)
+    await first.hang_up()
+    joined = [await phone.call(f"3{n:02}"), await colleague.call(f"3{n:02}")]
+    for one in joined:
+        await asyncio.wait_for(one.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    for one in joined:
+        await one.hang_up()
+    return Measured("200", call.talk, shown={1}, legs=[1])
+
+
+async def outbound_no_answer(office: Office, n: int) -> Measured:
+    phone = await office.phone(extension(n, 1))
+    office.policies[dialled(n)] = refuses(480, "Temporarily Unavailable", after=1.0)
+    await ended(await phone.call(dialled(n)))
+    return Measured("480", reason="no answer", recorded=False)
+
+
+async def outbound_wrong_number(office: Office, n: int) -> Measured:
+    phone = await office.phone(extension(n, 1))
+    office.policies[dialled(n)] = refuses(404, "Not Found", after=0.5)
+    await ended(await phone.call(dialled(n)))
+    return Measured("404", reason="wrong number", recorded=False)
+
+
+async def outbound_attended_by_feature_code(office: Office, n: int) -> Measured:
+    phone = await office.phone(extension(n, 1))
+    await office.phone(extension(n, 2), answers(1.0))
+    office.policies[dialled(n)] = answers(1.0)
+    call = await phone.call(dialled(n))
+    client_side = await trunk_call(office, n)
+    await asyncio.wait_for(call.answered.wait(), 20)
+    await asyncio.sleep(2)
+    await call.dial(f"*2{extension(n, 2)}")
+    second = await first_of(office, n, 2)
+    first_talk = second.at["started"] - call.at["answered"]
+    await asyncio.wait_for(second.answered.wait(), 20)
+    await asyncio.sleep(2)
+    await call.hang_up()
+    await asyncio.sleep(3)
+    await client_side.hang_up()
+    await ended(second)
+    return Measured("200", first_talk + second.talk, legs=[1, 2])
 
 
 async def voicemail(office: Office, n: int) -> Measured:
@@ -153,10 +318,18 @@ async def internal(office: Office, n: int) -> Measured:
     return Measured("")
 
 
+async def outbound_attended_transfer_on_a_route_with_mail(office: Office, n: int) -> Measured:
+    """No dialplan of ours runs on the trunk's leg: FreePBX sends an e-mail about the route's calls from there."""
+    return await outbound_attended_transfer(office, n, prefix="9")
+
+
 _PLAYS: list[Play] = [
     freepbx_queue_answered, freepbx_queue_timed_out, forwarded_to_a_mobile, voicemail, attended_by_feature_code,
     consultation_refused, blind_transfer_unanswered, attended_to_an_older_call, outbound_declined,
-    outbound_by_the_second_trunk, internal,
+    outbound_by_the_second_trunk, internal, several_devices, hunt_answered_by_the_second, group_unanswered, follow_me,
+    within_office_hours, after_office_hours, parked_and_retrieved, picked_up_by_a_colleague, conference,
+    trunk_as_destination, outbound_no_answer, outbound_wrong_number, outbound_attended_by_feature_code,
+    outbound_attended_transfer_on_a_route_with_mail,
 ]  # fmt: skip
 # The numbers after those of tests.real.scenarios; 0 is the one whose client's number ends in 0000.
 MORE: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_PLAYS, 22)}

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from itgrix_bx.emulator.portal import PortalEmulator
 from tests.real import site
-from tests.real.asterisk import AMI_SECRET, Asterisk, running
+from tests.real.asterisk import AMI_SECRET, Asterisk, Site, running
 from tests.real.sip import Agent, Call, Policy, only_rings
 
 
@@ -28,6 +28,7 @@ class Program:
     def __init__(
         self, directory: Path, webhook: str, agi_port: int, asterisk: Asterisk, database: str, records: str = ""
     ) -> None:
+        self.agi_port = agi_port
         self.config = directory / "config.toml"
         self.config.touch(0o600)
         self.log = directory / "serve.log"
@@ -137,14 +138,15 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(directory: Path, database: str = "", records_port: int = 0, *, bare: bool = False) -> Iterator[Office]:
-    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL; `bare`: see
-    site()."""
+def office(
+    directory: Path, database: str = "", records_port: int = 0, pbx: Callable[[int, int], Site] = site.site
+) -> Iterator[Office]:
+    """Everything up, users synced; with `records_port` that MariaDB's asteriskcdrdb gets CDR and CEL.
+
+    `pbx` makes the telephone system from the ports of our server and of the MariaDB.
+    """
     agi_port = free_port()
-    with (
-        running(site.site(agi_port, records_port, bare=bare)) as asterisk,
-        PortalEmulator(seed=site.seed(), rate=0) as portal,
-    ):
+    with running(pbx(agi_port, records_port)) as asterisk, PortalEmulator(seed=site.seed(), rate=0) as portal:
         records = f"mysql+pymysql://root@127.0.0.1:{records_port}/asteriskcdrdb" if records_port else ""
         program = Program(directory, portal.webhook_url, agi_port, asterisk, database, records)
         program.start()

@@ -19,6 +19,7 @@ from tests.real.asterisk import AMI_SECRET
 from tests.real.more_scenarios import MORE
 from tests.real.office import Office, office
 from tests.real.scenarios import ALL, play
+from tests.real.site import bare
 
 TARGET = Path(__file__).parents[1] / "pbx" / "recorded_ami.py"
 # Without a way to ask for the responsible: that is the hooks' business.
@@ -48,7 +49,7 @@ from typing import Any
 def main() -> None:
     """Play, wait for the ends, write."""
     heard: list[Message] = []
-    with tempfile.TemporaryDirectory() as directory, office(Path(directory), bare=True) as where:
+    with tempfile.TemporaryDirectory() as directory, office(Path(directory), pbx=bare) as where:
         ami = Ami(Manager(where.asterisk.ami, "operator", AMI_SECRET, mask=READ))
         for event in scene.EVENTS:
             ami.on(event, heard.append)

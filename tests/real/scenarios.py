@@ -34,6 +34,14 @@ Play = Callable[[Office, int], Coroutine[Any, Any, Measured]]
 
 async def play(office: Office, plays: Mapping[str, tuple[int, Play]]) -> dict[str, Measured]:
     """Play all of them, some at a time."""
+    found = await attempt(office, plays)
+    failed = {name: result for name, result in found.items() if isinstance(result, BaseException)}
+    assert not failed, f"not played: {failed}; {office.asterisk.log} tells why"
+    return {name: result for name, result in found.items() if isinstance(result, Measured)}
+
+
+async def attempt(office: Office, plays: Mapping[str, tuple[int, Play]]) -> dict[str, Measured | BaseException]:
+    """The same, with what kept a call from being played in its place."""
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int, what: Play) -> Measured:
@@ -42,10 +50,7 @@ async def play(office: Office, plays: Mapping[str, tuple[int, Play]]) -> dict[st
 
     async with office.people():
         results = await asyncio.gather(*(one(*how) for how in plays.values()), return_exceptions=True)
-    found = dict(zip(plays, results, strict=True))
-    failed = {name: result for name, result in found.items() if isinstance(result, BaseException)}
-    assert not failed, f"not played: {failed}; {office.asterisk.log} tells why"
-    return {name: result for name, result in found.items() if isinstance(result, Measured)}
+    return dict(zip(plays, results, strict=True))
 
 
 async def first_of(office: Office, scenario: int, which: int) -> Call:

@@ -11,7 +11,7 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 Policy = Callable[["Call"], Awaitable[None]]
 
@@ -363,6 +363,15 @@ def answers(after: float, hangs_up_after: float | None = None) -> Policy:
 def only_rings() -> Policy:
     async def policy(call: Call) -> None:
         call.ring()
+
+    return policy
+
+
+def by_device(policies: Mapping[Agent, Policy]) -> Policy:
+    """What the phones of one extension do; those that are not named only ring."""
+
+    async def policy(call: Call) -> None:
+        await policies.get(call.agent, only_rings())(call)
 
     return policy
 

@@ -6,14 +6,18 @@ Scenario 7 has the extensions 1071, 1072, 1073, the client +79160000007 and, for
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from tests.real.asterisk import Site
 
-SCENARIOS = 40
+SCENARIOS = 55
 ONE, GROUP, QUEUE, MENU, RESPONSIBLE, FREEPBX_QUEUE, MOBILE, VOICEMAIL = "1", "2", "3", "4", "5", "6", "7", "8"
+HUNT, FOLLOW_ME, OPEN, CLOSED, BY_TRUNK, DEVICES = "9", "01", "02", "03", "04", "05"
 RING_S = 6
 HINTED = 38  # its first extension has two phones and a device for "do not disturb", as FreePBX's have
+_WITH_VOICEMAIL = {25}
+_TWO_DEVICES = {33}
 
 
 def extension(scenario: int, which: int) -> str:
@@ -32,6 +36,25 @@ def did(kind: str, scenario: int) -> str:
     return f"7495{kind}{scenario:02}0000"
 
 
+def mobile(scenario: int) -> str:
+    """Where the third extension's calls are forwarded to."""
+    return f"89160009{scenario:02}0"
+
+
+def phones() -> list[str]:
+    return [extension(n, k) for n in range(SCENARIOS) for k in (1, 2, 3)]
+
+
+def two_devices() -> list[str]:
+    """Extensions a person has two phones for."""
+    return [extension(n, 1) for n in _TWO_DEVICES]
+
+
+def has_voicemail(scenario: int) -> bool:
+    """Whether the first extension has a box. Who rings it any other way than for that would never hear a busy tone."""
+    return scenario in _WITH_VOICEMAIL
+
+
 def seed() -> dict[str, Any]:
     """The portal's users, and a contact whose manager is the first extension of scenarios 20 and later."""
     people = [
@@ -46,21 +69,27 @@ def seed() -> dict[str, Any]:
     return {"users": [{"id": 1, "name": "Admin", "active": True, "extension": ""}, *people], "contacts": known}
 
 
-def site(agi_port: int, records_port: int = 0, *, bare: bool = False) -> Site:
-    """`bare`: of the hooks only inbound, outbound and hangup are in the dialplan, as on a plain Asterisk that the
-    installer found; who rings and who answers is not in it."""
+def site(agi_port: int, records_port: int = 0) -> Site:
     return Site(
-        phones=[extension(n, k) for n in range(SCENARIOS) for k in (1, 2, 3)],
+        phones=phones(),
         queues={f"q{n:02}": [f"PJSIP/{extension(n, k)}" for k in (1, 2)] for n in range(SCENARIOS)}
         | {f"f{n:02}": [f"Local/{extension(n, k)}@from-queue/n" for k in (1, 2)] for n in range(SCENARIOS)},
         voicemail=[extension(n, 1) for n in range(SCENARIOS)],
-        dialplan=(_bare(_DIALPLAN) if bare else _DIALPLAN).replace("RING_S", str(RING_S)) + _hints(HINTED),
+        dialplan=_DIALPLAN.replace("RING_S", str(RING_S)) + _hints(HINTED),
         agi_port=agi_port,
         records_port=records_port,
+        two_devices=two_devices(),
     )
 
 
-def _bare(dialplan: str) -> str:
+def bare(agi_port: int, records_port: int = 0) -> Site:
+    """Of the hooks only inbound, outbound and hangup are in the dialplan, as on a plain Asterisk that the installer
+    found; who rings and who answers is not in it."""
+    full = site(agi_port, records_port)
+    return replace(full, dialplan=_without_most_hooks(full.dialplan))
+
+
+def _without_most_hooks(dialplan: str) -> str:
     for hook, nothing in {
         r"Gosub\(b24-ring,s,1\(.*\)\)\n": "NoOp()\n",
         r"U\(b24-[a-z-]+\)": "",
@@ -121,13 +150,33 @@ exten => _74955XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}2-1${EXTEN:5:2}3))
 exten => _74956XX0000,1,Answer()
  same => n,Queue(f${EXTEN:5:2},tT,,,RING_S)
  same => n,Hangup()
-exten => _74957XX0000,1,Gosub(b24-out,s,1(89160009${EXTEN:5:2}0,))
+exten => _74957XX0000,1,Gosub(b24-out,s,1(89160009${EXTEN:5:2}0,1${EXTEN:5:2}3))
  same => n,Dial(PJSIP/89160009${EXTEN:5:2}0@trunk,RING_S,TU(b24-client-answered))
  same => n,Hangup(${HANGUPCAUSE})
 exten => _74958XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}1))
  same => n,Dial(PJSIP/1${EXTEN:5:2}1,2,tTU(b24-answer))
  same => n,VoiceMail(1${EXTEN:5:2}1,s)
  same => n,Hangup()
+
+exten => _74959XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:5:2}1))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}1,3,tTU(b24-answer))
+ same => n,Gosub(b24-ring,s,1(1${EXTEN:5:2}2))
+ same => n,Dial(PJSIP/1${EXTEN:5:2}2,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _749501XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:6:2}2))
+ same => n,Dial(PJSIP/1${EXTEN:6:2}2,2,tTU(b24-answer))
+ same => n,Gosub(b24-ring,s,1(1${EXTEN:6:2}2-1${EXTEN:6:2}3))
+ same => n,Dial(PJSIP/1${EXTEN:6:2}2&PJSIP/1${EXTEN:6:2}3,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _749502XX0000,1,GotoIfTime(00:00-23:59,*,*,*?did,74951${EXTEN:6:2}0000,1)
+exten => _749503XX0000,1,Answer()
+ same => n,Wait(1)
+ same => n,Hangup()
+exten => _749504XX0000,1,Dial(PJSIP/89160009${EXTEN:6:2}0@trunk,RING_S,T)      ; a trunk as destination: no hook
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _749505XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:6:2}1))
+ same => n,Dial(${PJSIP_DIAL_CONTACTS(1${EXTEN:6:2}1)},RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
 
 [from-queue]                    ; FreePBX's members are Local channels that stay to the end
 exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))
@@ -139,6 +188,11 @@ exten => s,1,WaitExten(10)
 exten => 1,1,Goto(did,74951${MENU}0000,1)
 
 [from-internal]
+include => parkedcalls
+exten => *8,1,Pickup()
+exten => _3XX,1,Answer()
+ same => n,ConfBridge(${EXTEN})
+ same => n,Hangup()
 exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))
  same => n,Dial(PJSIP/${EXTEN},RING_S,tTU(b24-answer))
  same => n,Hangup(${HANGUPCAUSE})

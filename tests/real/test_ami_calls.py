@@ -14,7 +14,7 @@ import pytest
 from tests.real.more_scenarios import MORE
 from tests.real.office import Office, office
 from tests.real.scenarios import ALL, Measured, play
-from tests.real.site import extension, user
+from tests.real.site import bare, extension, user
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(420)]
 
@@ -40,7 +40,7 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
-    with office(tmp_path_factory.mktemp("bare"), bare=True) as where:
+    with office(tmp_path_factory.mktemp("bare"), pbx=bare) as where:
         measured = asyncio.run(play(where, PLAYS | {"internal": MORE["internal"]}))
         end = time.monotonic() + 60
         while time.monotonic() < end and not all(

@@ -112,7 +112,7 @@ def _ours(hook: str) -> str:
 def render(system: System, address: str, found: Neighbours) -> str:
     """The block for extensions_custom.conf."""
     text = shipped("extensions_custom.conf", address)
-    before = [CHECK] if "[b24-then]" in text else [CHECK, _THEN]
+    before = [CHECK]
     for hook, where in found.chained.items():
         if hook == INBOUND:
             before.append(f"[b24-from-pstn]                 ; yours ({where}) comes right after ours\n")
@@ -158,11 +158,5 @@ exten => _X.,1,Set(CDR_PROP(disable)=1)
  same => n,Gosub(b24-agi,inbound,1(b24-check-${EXTEN},,))
  same => n,Set(GLOBAL(B24_CHECK)=${EXTEN}:${B24_RC}:${B24_STATE})
  same => n,Hangup()
-
-"""
-_THEN = """\
-[b24-then]                      ; Custom Destination `b24-then,600,1`: the responsible first, then that number
-exten => _X.,1,Gosub(b24-customdest,s,1)
- same => n,Goto(from-internal,${EXTEN},1)
 
 """
