@@ -326,11 +326,14 @@ async def outbound_attended_transfer_on_a_route_with_mail(office: Office, n: int
 _PLAYS: list[Play] = [
     freepbx_queue_answered, freepbx_queue_timed_out, forwarded_to_a_mobile, voicemail, attended_by_feature_code,
     consultation_refused, blind_transfer_unanswered, attended_to_an_older_call, outbound_declined,
-    outbound_by_the_second_trunk, internal, several_devices, hunt_answered_by_the_second, group_unanswered, follow_me,
-    within_office_hours, after_office_hours, parked_and_retrieved, picked_up_by_a_colleague, conference,
-    trunk_as_destination, outbound_no_answer, outbound_wrong_number, outbound_attended_by_feature_code,
-    outbound_attended_transfer_on_a_route_with_mail,
+    outbound_by_the_second_trunk, internal,
+]  # fmt: skip
+_RARER: list[Play] = [
+    several_devices, hunt_answered_by_the_second, group_unanswered, follow_me, within_office_hours, after_office_hours,
+    parked_and_retrieved, picked_up_by_a_colleague, conference, trunk_as_destination, outbound_no_answer,
+    outbound_wrong_number, outbound_attended_by_feature_code, outbound_attended_transfer_on_a_route_with_mail,
 ]  # fmt: skip
 # The numbers after those of tests.real.scenarios; 0 is the one whose client's number ends in 0000.
 MORE: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_PLAYS, 22)}
 MORE["outbound_without_a_trunk"] = (0, outbound_without_a_trunk)
+RARER: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_RARER, 22 + len(_PLAYS))}
