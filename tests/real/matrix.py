@@ -205,8 +205,8 @@ second), owner, who talked in which order, and that it is one call only. FreePBX
 shape, written for these tests (`tests/real/shapes/`): the same contexts, hooks, option strings and order; under test is
 the shipped `extensions_custom.conf` itself. Extension 1 to 3 are the scenario's employees.
 
-✓ right as it ended; ✓ by CDR: nobody told the end, `[cdr]` completed the call from CDR and CEL; **differs**: see below
-the table. "On a route with mail" is FreePBX's e-mail about a route's calls: its own U() takes the place of ours on the
+✓ right by the hooks and `[ami]`; ✓ by CDR: neither told the end, `[cdr]` completed the call from CDR and CEL;
+**differs**: see below the table. "On a route with mail" is FreePBX's e-mail about a route's calls: its own U() takes the place of ours on the
 trunk's leg (FreePBX 16 has M() beside it, Issabel no such mail; the plain dialplan leaves that leg alone to show the
 same).
 """

@@ -150,7 +150,7 @@ async def picked_up_by_a_colleague(office: Office, n: int) -> Measured:
 
 
 async def conference(office: Office, n: int) -> Measured:
-    """The client is sent into a room, the first one and a colleague join."""
+    """The client is sent into a room, the first one and a colleague join; who is last there is chance."""
     phone = await office.phone(extension(n, 1), answers(1.0))
     colleague = await office.phone(extension(n, 2))
     call = await office.call_in(n, ONE)
@@ -167,7 +167,7 @@ async def conference(office: Office, n: int) -> Measured:
     await call.hang_up()
     for one in joined:
         await one.hang_up()
-    return Measured("200", call.talk, shown={1}, legs=[1])
+    return Measured("200", call.talk, owner=None, shown={1}, legs=[1])
 
 
 async def outbound_no_answer(office: Office, n: int) -> Measured:
