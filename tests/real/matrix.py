@@ -206,9 +206,9 @@ shape, written for these tests (`tests/real/shapes/`): the same contexts, hooks,
 the shipped `extensions_custom.conf` itself. Extension 1 to 3 are the scenario's employees.
 
 ✓ right by the hooks and `[ami]`; ✓ by CDR: neither told the end, `[cdr]` completed the call from CDR and CEL;
-**differs**: see below the table. "On a route with mail" is FreePBX's e-mail about a route's calls: its own U() takes the
-place of ours on the trunk's leg (FreePBX 16 has M() beside it, Issabel no such mail; the plain dialplan leaves that leg
-alone to show the same).
+**differs**: see below the table. "On a route with mail" is FreePBX's e-mail about a route's calls: its own U() takes
+the place of ours on the trunk's leg (FreePBX 16 has M() beside it, Issabel no such mail; the plain dialplan leaves that
+leg alone to show the same).
 """
 
 
