@@ -98,7 +98,9 @@ class Reception:
         if not self._portal.health.prompt:
             return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
         answer: _Answer = SimpleQueue()
-        self._portal.submit(self._search_parcel(call, answer, until, "caller", deals=deals))
+        in_doubt = call.register_doubt is not None
+        parcel = self._search_parcel(call, answer, until, "caller", deals=deals, in_doubt=lambda: in_doubt)
+        self._portal.submit(parcel)
         return self._with_deals(call, self._await(answer, until))
 
     def _with_deals(self, call: Call, heard: Heard) -> Heard:
@@ -145,8 +147,11 @@ class Reception:
         elif self._fit(_SEARCH, _REGISTER) and self._portal.plenty:
             self._portal.submit(self._chain(call, answer, until, lane, deals=deals))
         else:
-            searching = self._search_parcel(call, answer, until, lane, deals=deals)
-            # A lead the registration makes must not be found as if it had been there before.
+            # A lead the registration makes must not be found as if it had been there before: it leaves no earlier, and
+            # if the answer to both was lost, only the search is asked again.
+            searching = self._search_parcel(
+                call, answer, until, lane, deals=deals, in_doubt=lambda: _has_failed(registering)
+            )
             registering = self._register_parcel(call, SimpleQueue(), until + _CARD_WITHIN_S, "card", behind=searching)
             self._portal.submit(searching, registering)
 
@@ -178,7 +183,9 @@ class Reception:
         timeout_s: float = _REQUEST_S,
         *,
         deals: bool = False,
+        in_doubt: Callable[[], bool] = lambda: False,
     ) -> Parcel:
+        """`in_doubt`: whether a registration of the call may have made something that is found now."""
         commands: dict[str, Command[Any]] = {"search": telephony.search_crm_entities(call.client_number)}
         # A request shared with other callers cannot refer to what this one finds.
         alone = deals and self._portal.plenty and self._may_ask_deals(_SEARCH)
@@ -189,7 +196,7 @@ class Reception:
             commands,
             until,
             lane,
-            lambda future: self._found(call, answer, until, future),
+            lambda future: self._found(call, answer, until, future, in_doubt),
             timeout_s=timeout_s,
             chain=alone,
         )
@@ -259,7 +266,9 @@ class Reception:
             event.data["card"] = [person["user_id"]]
         self._logbook.record_soon([*_client_event(call, entities, deals), event])
 
-    def _found(self, call: Call, answer: _Answer, until: float, future: Future[BatchResult]) -> None:
+    def _found(
+        self, call: Call, answer: _Answer, until: float, future: Future[BatchResult], in_doubt: Callable[[], bool]
+    ) -> None:
         try:
             result = future.result()
         except BitrixError as error:
@@ -267,6 +276,8 @@ class Reception:
             answer.put(Heard())
             return
         entities = self._entities(call, result, until)
+        if entities and in_doubt():
+            entities = not_made_by(call, entities)
         deals = self._deals(call, result, entities)
         answer.put(Heard(entities, deals=deals))
         if entities is not None:
@@ -343,6 +354,17 @@ def deals_as_data(found: Iterable[Deal], entities: Entities, created: Collection
         if clients & {("CONTACT", deal.contact_id), ("COMPANY", deal.company_id)}
         if deal.responsible and ("DEAL", deal.id) not in created
     ]
+
+
+def not_made_by(call: Call, entities: Entities) -> Entities:
+    """The entities without those a registration of the call may have made, when its answer was lost: what belongs to
+    whom it named is nobody's client yet."""
+    named = (call.register_params or {}).get("USER_ID")
+    return [entity for entity in entities if (entity["responsible"] or {}).get("user_id") != named]
+
+
+def _has_failed(parcel: Parcel) -> bool:
+    return parcel.future.done() and parcel.future.exception() is not None
 
 
 def as_data(entity: CrmEntity) -> dict[str, Any]:

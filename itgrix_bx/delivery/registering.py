@@ -16,7 +16,7 @@ from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.reception import as_data, registration
+from itgrix_bx.reception import as_data, not_made_by, registration
 
 _REQUEST_S = 60.0
 # The portal finds the same call again for 30 minutes after CALL_START_DATE; its clock may differ from ours.
@@ -92,12 +92,11 @@ class Register:
         if call.direction != IN or call.entities is not None:
             return []
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
+        entities = [as_data(entity) for entity in found]
         if call.register_doubt is not None and not _is_found_again(call):
-            # That register may have made a lead of its own, which belongs to whom it named: nobody's client yet. (Of a
-            # call that is found again the portal tells what was made.)
-            named = (call.register_params or {}).get("USER_ID")
-            found = [entity for entity in found if not entity.responsible or entity.responsible.user_id != named]
-        return [_event(call, Kind.CLIENT, entities=[as_data(entity) for entity in found])]
+            # Of a call that is found again the portal tells what was made.
+            entities = not_made_by(call, entities)
+        return [_event(call, Kind.CLIENT, entities=entities)]
 
 
 def _is_found_again(call: Call) -> bool:

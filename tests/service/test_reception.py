@@ -208,3 +208,15 @@ def test_a_number_never_seen_is_unknown_to_the_cache(number: str) -> None:
     clients = Clients()
     assert clients.fresh(number) is None
     assert clients.usable(number) is None
+
+
+def test_a_lead_the_lost_registration_made_is_not_the_calls_client(make_office: Callable[..., Office]) -> None:
+    """Search and registration leave in one batch whose answer is lost; the search is asked again and finds the lead."""
+    office = make_office(portal={"requests_per_second": 2, "burst": 1, "default_user": 12}, inbound={"deadline": 5.0})
+    office.portal.faults([{"method": "batch", "kind": "empty", "after_effect": True, "times": 1}])
+    reply = office.hook("inbound", "17.1", DID, caller=STRANGER)
+    assert [lead["responsible"] for lead in office.known()["leads"]] == [12]
+    assert (reply["B24_ROUTE"], reply["B24_CLIENT"]) == ("", "")  # not to the default user, as if it were a client's
+    office.hook("ring", "17.1", "101")
+    office.hook("hangup", "17.1", "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    assert office.until("17.1", "complete")["user_id"] == 11
