@@ -162,7 +162,7 @@ def test_a_slow_portal_is_noticed_by_the_measured_times(portal: ScriptedPortal, 
     portal.otherwise = is_silent(5)
     with pytest.raises(AnswerLost):
         client.execute(READ, timeout_s=0.2)
-    assert (client.durations.typical("user.current") or 0) >= 0.2
+    assert (client.durations.typical("user.current") or 0) > 0.1  # what connecting took of the 0.2 s does not count
 
 
 def test_a_broken_connection_does_not_make_the_portal_look_fast(portal: ScriptedPortal, client: Bitrix24) -> None:

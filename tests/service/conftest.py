@@ -24,7 +24,7 @@ STRANGER = "+79990001122"
 DID = "74950000001"
 
 
-def eventually(check: Callable[[], Any], seconds: float = 15.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 40.0) -> Any:
     """What `check` returns once it is true; fails with its last value."""
     end = time.monotonic() + seconds
     while not (found := check()):

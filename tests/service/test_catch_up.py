@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from itgrix_bx.calls.call import Call
+from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx import watcher
 from sql import Database
 from sql.marks import Marks
@@ -211,12 +212,14 @@ def test_what_waits_in_the_spool_is_told_first(
 ) -> None:
     was_here(make_office, pbx, ago=3600)
     call_id = pbx.call(1800)
+    recover = Logbook.recover
     monkeypatch.setattr("itgrix_bx.spool.Spool.size", lambda _: 100)
     monkeypatch.setattr("itgrix_bx.logbook.Logbook.recover", lambda _: None)
     office = make_office(cdr={"url": pbx.url})
     time.sleep(0.8)
     assert office.service.journal.call(call_id) is None
     monkeypatch.setattr("itgrix_bx.spool.Spool.size", lambda _: 0)
+    monkeypatch.setattr("itgrix_bx.logbook.Logbook.recover", recover)
     eventually(lambda: office.service.journal.call(call_id))
 
 
