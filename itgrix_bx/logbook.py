@@ -110,15 +110,16 @@ class Logbook:
 
         `release`: whose lease of the call is given back with it. Raises SpoolError when nothing took them.
         """
+        lost: Exception | None = None
         if self.away_since is None and events[0].call_id not in self._behind:
             try:
                 appended = self.journal.append(events, if_new=if_new, timeout_s=patience_s, release=release)
             except DatabaseAwayError as error:
-                self._lose(error)
+                lost = error
             else:
                 self._tell(appended.call, events)
                 return appended
-        self._to_spool([*events, *if_new])
+        self._to_spool([*events, *if_new], lost)
         return None
 
     def record_soon(self, events: Sequence[Event]) -> None:
@@ -129,8 +130,7 @@ class Logbook:
 
         def done(appended: Appended | None, error: Exception | None) -> None:
             if appended is None:
-                self._lose(error)
-                self._keep(events)
+                self._keep(events, error)
             else:
                 self._tell(appended.call, events)
 
@@ -150,12 +150,15 @@ class Logbook:
             self._tell(appended.call, added)
         return appended
 
-    def _lose(self, error: Exception | None) -> None:
+    def _lose(self, error: Exception) -> None:
         self.away_since = time.time()
         log.error("the database is away (%s): calls go to %s until it is back", error, self.spool.path)
 
-    def _to_spool(self, events: Sequence[Event]) -> None:
+    def _to_spool(self, events: Sequence[Event], lost: Exception | None = None) -> None:
+        """`lost`: why the database did not take them."""
         with self._behind.joining(events[0].call_id):
+            if lost is not None:
+                self._lose(lost)
             try:
                 self.spool.append(events)
             except SpoolError:
@@ -163,9 +166,9 @@ class Logbook:
                 self._unsaved.extend(events)
                 raise
 
-    def _keep(self, events: Sequence[Event]) -> None:
+    def _keep(self, events: Sequence[Event], lost: Exception | None = None) -> None:
         try:
-            self._to_spool(events)
+            self._to_spool(events, lost)
         except SpoolError:
             log.exception("call %s: neither database nor spool took %s", events[0].call_id, [e.kind for e in events])
 

@@ -33,12 +33,13 @@ Done = Callable[[Any, Exception | None], None]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What to do, what with, who hears of it, and whose it is: of one key either all is stored or nothing."""
+    """What to do, what with, who hears of it, and whose it is: of one key nothing overtakes what failed before it."""
 
     together: Together
     item: Any
     done: Done
     key: object
+    queued_at: float  # monotonic
 
 
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
@@ -61,6 +62,7 @@ class Database:
         self._writer: threading.Thread | None = None
         self._start = threading.Lock()
         self._last_commit = 0.0
+        self._failed: dict[object, tuple[float, Exception]] = {}  # key -> when something of it failed, and why
         self._connection: Connection | None = None  # the writer's own
 
     def write(self, job: Callable[[Connection], T], *, timeout_s: float = 10.0) -> T:
@@ -74,7 +76,8 @@ class Database:
 
     def write_together(self, together: Together, item: Any, key: object, *, timeout_s: float = 10.0) -> Any:
         """Like write, for what many threads do at the same time: `together` gets the items of all that wait, as they
-        came, and gives their results in that order. When it fails, the items of each `key` are tried again alone."""
+        came, and gives their results in that order. When it fails, the items of each `key` are tried again alone; what
+        waits behind one of its key that failed then, fails too."""
         # The cheapest way to hand a value from thread to thread.
         box: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
         self.submit_together(together, item, key, lambda result, error: box.put((result, error)))
@@ -90,7 +93,7 @@ class Database:
     def submit_together(self, together: Together, item: Any, key: object, done: Done) -> None:
         """Likewise for what many threads do at the same time; see write_together."""
         self._ensure_writer()
-        self._jobs.put(_Job(together, item, done, key))
+        self._jobs.put(_Job(together, item, done, key, time.monotonic()))
 
     def _await(self, box: queue.SimpleQueue[T], timeout_s: float) -> T:
         asked = time.monotonic()
@@ -132,7 +135,7 @@ class Database:
         closing = False
         while not closing:
             batch, closing = self._take_waiting()
-            if batch:
+            if batch := self._none_overtaking(batch):
                 self._commit(batch)
         self._let_go()
 
@@ -149,6 +152,21 @@ class Database:
                 return batch, False
         return batch, True
 
+    def _none_overtaking(self, batch: list[_Job]) -> list[_Job]:
+        """The batch without what was queued before something of its key had failed: that fails too."""
+        if not batch or not self._failed:
+            return batch
+        left = []
+        for job in batch:
+            failed_at, error = self._failed.get(job.key, (0.0, None))
+            if error is None or job.queued_at > failed_at:
+                left.append(job)
+            else:
+                job.done(None, error)
+        if batch[-1].queued_at > max(failed_at for failed_at, _ in self._failed.values()):
+            self._failed.clear()
+        return left
+
     def _commit(self, batch: list[_Job]) -> None:
         try:
             results = self._transact(batch)
@@ -159,6 +177,7 @@ class Database:
             if len(parts) == 1:
                 for job in batch:
                     job.done(None, away(error))
+                self._failed[batch[0].key] = time.monotonic(), away(error)
                 return
             for part in parts:
                 self._commit(part)

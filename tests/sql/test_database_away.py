@@ -96,6 +96,28 @@ def test_what_comes_later_of_a_call_does_not_get_into_the_database_first(
     assert book.record([event(1)]) is not None
 
 
+def test_a_call_is_behind_before_the_database_can_be_found_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = logbook(tmp_path)
+    book.record([event(1)])
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    lose, meanwhile = book._lose, []
+
+    def back_at_once(error: Exception) -> None:
+        lose(error)
+        blocker.execute("ROLLBACK")
+        book.recover()
+        meanwhile.append(book.record([Event("1.1", Kind.HANGUP, 1.7e9 + 5, {"direction": "in"})]))
+
+    monkeypatch.setattr(book, "_lose", back_at_once)
+    assert book.record([Event("1.1", Kind.ANSWER, 1.7e9 + 2, {"extension": "101"})], patience_s=0.5) is None
+    assert meanwhile == [None]
+    book.recover()
+    assert [e.kind for e in book.journal.events("1.1")] == [Kind.INBOUND, Kind.ANSWER, Kind.HANGUP]
+
+
 def test_of_a_call_that_waits_in_the_spool_all_is_stored_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from queue import SimpleQueue
 
+import pytest
+
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery.schedule import due
 from sql import Database, Journal, check, upgrade
@@ -203,6 +205,33 @@ def test_of_what_belongs_together_either_all_is_stored_or_nothing(database: Data
     job("hangup", "1.1")
     go.set()
     assert dict(told.get(timeout=5) for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
+
+
+def test_what_waited_behind_something_of_its_own_that_failed_does_not_overtake_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer fails in one transaction while the hangup waits for the next one."""
+    monkeypatch.setattr("sql.database._AT_ONCE", 1)
+    told: SimpleQueue[tuple[str, bool]] = SimpleQueue()
+
+    def job(name: str, key: str, *, fails: bool = False) -> None:
+        def together(_: object, items: list[str]) -> list[str]:
+            if fails:
+                raise ValueError(name)
+            return items
+
+        database.submit_together(together, name, key, lambda _, error: told.put((name, error is None)))
+
+    started, go = threading.Event(), threading.Event()
+    database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
+    started.wait(5)
+    job("answer", "1.1", fails=True)
+    job("another call", "1.2")
+    job("hangup", "1.1")
+    go.set()
+    assert dict(told.get(timeout=5) for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
+    job("what comes afterwards", "1.1")
+    assert told.get(timeout=5) == ("what comes afterwards", True)
 
 
 def test_a_worker_whose_lease_is_over_takes_no_hook_of_the_call_down(database: Database) -> None:
