@@ -22,7 +22,7 @@ class Problem(click.ClickException):
     """Something the user can put right, in one sentence; exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"itgrix-bx: {mask(self.format_message())}", err=True, file=file)
+        click.echo(f"itgrix-bx: {printable(self.format_message())}", err=True, file=file)
 
 
 @dataclass

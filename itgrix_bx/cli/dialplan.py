@@ -94,7 +94,7 @@ def install(
     )
     with _plainly(), _asterisk(tree, settings) as (reached, told):
         plan = planning.installation(tree, wishes, version_in(told) if reached else "")
-        click.echo(str(plan.system))
+        click.echo(printable(plan.system))
         if not plan.system.generated:
             click.echo(f"contexts: {', '.join(plan.chosen.inbound) or 'none'} inbound, "
                        f"{', '.join(plan.chosen.outbound) or 'none'} outbound")  # fmt: skip
@@ -160,7 +160,7 @@ def _carry_out(plan: Plan, reached: Console | None, why_not: str, *, yes: bool, 
         return
     for change in plan.changes:
         doing = "make" if change.before is None else "delete" if change.after is None else "change"
-        click.echo(f"  {doing} {change.name}")
+        click.echo(f"  {doing} {printable(change.name)}")
     if not yes:
         click.confirm("Go on?", abort=True)
     shelf = planning.apply(plan)

@@ -241,4 +241,4 @@ def _install(path: Path) -> None:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Problem(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-300:]}")
+        raise Problem(f"{' '.join(command[:2])} failed: {' '.join(done.stderr.split())[-300:]}")

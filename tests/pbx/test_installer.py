@@ -36,10 +36,9 @@ class Machine:
         self.config.write_text(CONFIG)
         self.config.chmod(0o640)
 
-    def run(self, *args: str, answer: str | None = None) -> Result:
-        return CliRunner().invoke(
-            main, ["--config", str(self.config), "dialplan", *args, "--root", str(self.root)], input=answer
-        )
+    def run(self, *args: str, answer: str | None = None, color: bool = False) -> Result:
+        command = ["--config", str(self.config), "dialplan", *args, "--root", str(self.root)]
+        return CliRunner().invoke(main, command, input=answer, color=color)
 
     def install(self, *args: str) -> Result:
         result = self.run("install", "--yes", *args)
@@ -190,6 +189,34 @@ def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(ma
     assert "hunter22" not in shown
     assert "theirs\n" not in shown
     assert "secret = ********" in shown
+
+
+def test_a_diff_shows_no_password_of_any_phone_or_trunk(plain: Machine) -> None:
+    (plain.etc / "pjsip_wizard.conf").write_text(
+        "[mtt]\ntype=wizard\noutbound_auth/password=hidden-1\n;old_secret = hidden-2\nendpoint/context=from-trunk\n"
+    )
+    (plain.etc / "sip.conf").write_text(
+        "[out]\ntype=peer\nhost=192.0.2.9\nmd5secret=hidden-3\nauth=101:hidden-4@asterisk\ncontext=from-trunk\n"
+        "[general]\nregister => 101:hidden-5@192.0.2.9/101\n"
+    )
+    shown = plain.run("install", "--dry-run").output
+    assert "outbound_auth/password=********" in shown
+    assert "context=b24-in-from-trunk" in shown
+    assert "hidden-" not in shown
+
+
+def test_what_stands_in_the_files_cannot_speak_to_the_terminal(freepbx: Machine) -> None:
+    (freepbx.etc / "extensions_custom.conf").write_text("#include red\x1b[31m*.conf\n")
+    (freepbx.etc / "red\x1b[31m1.conf").write_text("[from-pstn-custom]\nexten => _X.,1,NoOp(1)\n")
+    additional = freepbx.etc / "extensions_additional.conf"
+    additional.write_text(freepbx.text(additional.name).replace("16.24.1", "16\x1b]0;title\x07"))
+    shown = freepbx.run("install", "--yes", color=True).output
+    assert "\ufffd[31m1.conf" in shown
+    freepbx.config.write_text(CONFIG)
+    (freepbx.etc / "red\x1b[31m1.conf").write_text("[b24-agi]\nexten => s,1,NoOp(1)\n")
+    refused = freepbx.run("install", "--yes", color=True)
+    assert "\ufffd[31m1.conf:1: the hooks were pasted here" in refused.output
+    assert "\x1b" not in shown + refused.output
 
 
 def test_no_manager_user_is_made_where_none_is_wanted(machine: Machine) -> None:

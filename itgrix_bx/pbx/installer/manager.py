@@ -13,6 +13,11 @@ from itgrix_bx.pbx.installer.tree import InstallError
 
 USERNAME = "itgrix-bx"
 MAIN, CUSTOM = "manager.conf", "manager_custom.conf"
+# outbound_auth/password=…, md5secret=…, and what has a name before it: register => 101:…@host, auth=101:…@realm.
+_SECRET = re.compile(
+    r"^([^=\n]*(?:secret|passw|md5)[^=\n]*=>?[ \t]*|[ \t;]*(?:register[ \t]*=|auth[ \t]*=(?=.*:.*@))>?[ \t]*)[^\r\n]+",
+    re.I | re.M,
+)
 
 
 def new_secret() -> str:
@@ -52,5 +57,5 @@ def is_on(found: Iterable[Line]) -> bool:
 
 
 def hidden(text: str) -> str:
-    """`text` for people: what follows `secret =` and its like is not shown."""
-    return re.sub(r"(?im)^([ +-]*\s*[a-z_]*(?:secret|passw(?:or)?d)[a-z_]*\s*=>?\s*).+$", r"\1********", text)
+    """`text` for people: what follows `secret =` and its like is not shown, commented out or not."""
+    return _SECRET.sub(r"\1********", text)
