@@ -6,6 +6,8 @@ nobody wait. The manager opens no call: what no hook announced is not for the CR
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import threading
 import time
@@ -31,6 +33,7 @@ EVENTS = scene.EVENTS
 HOOKS_FIRST_S = 3.0  # within this time the hangup hook tells of the same end, and knows more of it
 _AGAIN_S = 1.0
 _REMEMBERED = 5000  # calls whose direction the hooks of this process told
+_MOST = 20_000  # calls that wait for the database: hours of it; the hooks' own words are safe in the spool
 
 
 class Feed:
@@ -47,6 +50,9 @@ class Feed:
         self._scene = Scene(lambda: Channels(house().directory, devices.extension_of), self._direction, self._note)
         self._known: OrderedDict[str, str] = OrderedDict()
         self._due: dict[Live, float] = {}
+        self._queue: list[tuple[float, int, Live]] = []  # a heap of what is due; what `_due` says otherwise of is old
+        self._count = itertools.count()
+        self._had_room = True
         self._wake = threading.Condition()
         self._stopping = False
         self.stored = 0  # times the journal got something
@@ -83,9 +89,23 @@ class Feed:
         self._ami.ask_in_order("CoreShowChannels", lambda reply: self._scene.look(reply.items))
 
     def _note(self, live: Live) -> None:
+        now = time.monotonic()
         with self._wake:
-            self._due[live] = time.monotonic()
-            self._wake.notify()
+            if self._due.get(live, now + 1) > now and self._has_room(live):
+                self._put(live, now)
+                self._wake.notify()
+
+    def _has_room(self, live: Live) -> bool:
+        """A call that finds none is told of whole with what happens next of it."""
+        has_room = live in self._due or len(self._due) < _MOST
+        if self._had_room and not has_room:
+            log.warning("%d calls wait for the database: what the manager tells of others is left out", _MOST)
+        self._had_room = has_room
+        return has_room
+
+    def _put(self, live: Live, at: float) -> None:
+        self._due[live] = at
+        heapq.heappush(self._queue, (at, next(self._count), live))
 
     # --- what the hooks said, in their threads ---------------------------------------------------
 
@@ -109,6 +129,7 @@ class Feed:
             except DatabaseAwayError as error:
                 log.debug("what the manager told is written later: %s", error)
                 self._again(live, time.monotonic() + _AGAIN_S)
+                self._pause()
             except Exception:
                 log.exception("call %s: what the manager told of it could not be used", live.story.call_id)
 
@@ -116,19 +137,26 @@ class Feed:
         """The next call something is to be written of; None at the end."""
         with self._wake:
             while True:
-                live = min(self._due, key=self._due.__getitem__, default=None)
-                now = time.monotonic()
-                if live is not None and (self._due[live] <= now or self._stopping):
+                while self._queue and self._due.get(self._queue[0][2]) != self._queue[0][0]:
+                    heapq.heappop(self._queue)
+                wait = self._queue[0][0] - time.monotonic() if self._queue else None
+                if wait is not None and (wait <= 0 or self._stopping):
+                    _, _, live = heapq.heappop(self._queue)
                     del self._due[live]
                     return live
                 if self._stopping:
                     return None
-                self._wake.wait(None if live is None else self._due[live] - now)
+                self._wake.wait(wait)
+
+    def _pause(self) -> None:
+        """What one call found of the database, the others need not try."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping, _AGAIN_S)
 
     def _again(self, live: Live, at: float) -> None:
         with self._wake:
-            if not self._stopping:
-                self._due.setdefault(live, at)
+            if not self._stopping and live not in self._due:
+                self._put(live, at)
 
     def _write(self, live: Live) -> None:
         """Raises DatabaseAwayError."""

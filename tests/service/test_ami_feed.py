@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.pbx import feed
+from itgrix_bx.pbx.channels import Channels
 from itgrix_bx.pbx.devices import DeviceState
+from itgrix_bx.pbx.listener import Bridges, Listener
+from itgrix_bx.pbx.scene import Live
+from itgrix_bx.pbx.story import Story
 from itgrix_bx.report import details
 from itgrix_bx.service import ALL
 from sql.database import DatabaseAwayError
@@ -337,6 +342,34 @@ def test_the_database_away_for_a_while_costs_nothing(office: Office, pbx: Pbx, m
     time.sleep(0.4)
     away = False
     eventually(lambda: legs(office) == [("101", True)])
+
+
+def test_while_the_database_is_away_calls_wait_without_work_and_in_bounded_room(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = office.service.feed
+    assert heard is not None
+    tried: list[Live] = []
+
+    def away(live: Live) -> None:
+        tried.append(live)
+        raise DatabaseAwayError("away")
+
+    monkeypatch.setattr(heard, "_write", away)
+    monkeypatch.setattr(feed, "_MOST", 500)
+    channels = Channels(Directory())
+    lives = [Live(Listener(Story("ami", "in", "", f"{n}", "", 0.0, ""), channels, Bridges())) for n in range(600)]
+    for live in lives:
+        heard._note(live)
+    eventually(lambda: len(tried) > 1)
+    assert len(tried) < 10
+    assert heard.waiting() <= 500
+    stored: list[Live] = []
+    monkeypatch.setattr(heard, "_write", stored.append)
+    eventually(lambda: heard.waiting() == 0)
+    heard._note(lives[-1])
+    eventually(lambda: lives[-1] in stored)
+    assert len(stored) == len(set(stored)) == 501
 
 
 def test_hooks_and_manager_in_two_processes_make_one_call(make_office: Callable[..., Office], pbx: Pbx) -> None:
