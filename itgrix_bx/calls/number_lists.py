@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from itgrix_bx.calls.numbers import e164
@@ -67,12 +67,16 @@ def _number(value: str, country: str) -> str:
 
 
 class _Names:
-    """The values of one list, quickly looked up; letters without case, and no matter whether a + is before a number."""
+    """The values of one list, quickly looked up; letters without case, and no matter whether a + is before a number.
 
-    def __init__(self, values: Iterable[str]) -> None:
+    In patterns for callers' numbers it matters: +7* is the country, not the service number 707.
+    """
+
+    def __init__(self, what: str, values: Iterable[str]) -> None:
         known = list(values)
+        self._spelled: Callable[[str], str] = str if what == NUMBER else _key
         self._exact = {_key(value): value for value in known if not _is_pattern(value)}
-        self._patterns = [(_compiled(value), value) for value in known if _is_pattern(value)]
+        self._patterns = [(_compiled(self._spelled(value)), value) for value in known if _is_pattern(value)]
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._patterns)
@@ -82,7 +86,8 @@ class _Names:
         key = _key(value)
         if key in self._exact:
             return self._exact[key]
-        return next((told for pattern, told in self._patterns if pattern.fullmatch(value)), "")
+        spelled = self._spelled(value)
+        return next((told for pattern, told in self._patterns if pattern.fullmatch(spelled)), "")
 
 
 def _key(value: str) -> str:
@@ -112,7 +117,7 @@ class Lists:
     def __post_init__(self) -> None:
         for kind in KINDS:
             for what in SUBJECTS:
-                names = _Names(sorted(e.value for e in self.entries if (e.kind, e.what) == (kind, what)))
+                names = _Names(what, sorted(e.value for e in self.entries if (e.kind, e.what) == (kind, what)))
                 if names:
                     self._all[kind, what] = names
 

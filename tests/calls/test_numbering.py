@@ -216,6 +216,13 @@ def test_where_a_white_list_is_only_what_it_names_goes_to_the_crm() -> None:
     assert not why(caller(did="74950000001", trunk="mts"), dids, Entry("white", "number", "+79*"))
 
 
+@pytest.mark.parametrize("pattern", ["7495*", "+7495*"])
+def test_a_pattern_names_a_did_with_and_without_its_plus(pattern: str) -> None:
+    for did in ("+74950000001", "74950000001"):
+        assert not why(caller(did=did), Entry("white", "did", pattern))
+    assert why(caller(did="+78120000001"), Entry("white", "did", pattern))
+
+
 def test_the_black_list_beats_the_white_one() -> None:
     both = Entry("white", "number", "+79161234567"), Entry("black", "number", "+7916*")
     assert "black" in why(caller(), *both)
