@@ -98,6 +98,8 @@ def install(
         if not plan.system.generated:
             click.echo(f"contexts: {', '.join(plan.chosen.inbound) or 'none'} inbound, "
                        f"{', '.join(plan.chosen.outbound) or 'none'} outbound")  # fmt: skip
+        for text in plan.notes:
+            click.echo(f"· {printable(text)}")
         for text in plan.warnings:
             click.echo(f"! {printable(text)}")
         _carry_out(plan, reached, told, yes=yes, dry_run=dry_run)

@@ -382,7 +382,10 @@ def test_the_shipped_hooks_are_what_is_installed(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_users_own_hooks_are_called_by_ours_and_stay_as_they_are(tmp_path: Path, name: str) -> None:
     machine = Machine(tmp_path, name)
-    machine.install()
+    shown = machine.install().output
+    custom = "/etc/asterisk/extensions_custom.conf"
+    assert f"· your [from-pstn-custom] in {custom} would hide ours: ours comes first now and calls it" in shown
+    assert f"· your [macro-dialout-trunk-predial-hook] in {custom} would hide ours" in shown
     dialplan = machine.dialplan()
 
     def body(context: str) -> list[str]:

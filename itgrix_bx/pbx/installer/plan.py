@@ -40,13 +40,15 @@ class Change:
 
 @dataclass
 class Plan:
-    """`warnings`: what keeps it from working, each with its cure; `contexts`: those that must be loaded afterwards;
+    """`warnings`: what keeps it from working, each with its cure; `notes`: what the administrator should know, with
+    nothing to do; `contexts`: those that must be loaded afterwards;
     `reloads`: the commands for it; `samples`: endpoint -> the context of ours it must come to."""
 
     tree: Tree
     system: System
     changes: list[Change] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     chosen: plain.Chosen = field(default_factory=plain.Chosen)
     contexts: list[str] = field(default_factory=list)
     reloads: list[str] = field(default_factory=lambda: ["dialplan reload"])
@@ -183,6 +185,10 @@ def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes
     tree = plan.tree
     found = hooks.neighbours(tree, dialplan)
     plan.warnings += found.warnings
+    plan.notes += [
+        f"your [{hook}] in {where} would hide ours: ours comes first now and calls it"
+        for hook, where in found.chained.items()
+    ]
     edits |= {name: _Edit(lines) for name, lines in found.moved.items()}
     custom = edits.setdefault(tree.named(system.CUSTOM), _Edit())
     custom.body = hooks.render(plan.system, wishes.address, found)
