@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ import click
 from itgrix_bx.cli.common import Context, Problem, echo_json, printable
 from itgrix_bx.config import Settings, locate, split_address
 from itgrix_bx.pbx.installer import plan as planning
-from itgrix_bx.pbx.installer.advice import advice
+from itgrix_bx.pbx.installer.advice import advice, is_here
 from itgrix_bx.pbx.installer.checking import Step, check, reload
 from itgrix_bx.pbx.installer.console import Console, console
 from itgrix_bx.pbx.installer.hooks import shipped
@@ -70,7 +71,11 @@ def show(context: Context, kind: str) -> None:
 @dialplan.command()
 @_doing
 @_where
-@click.option("--fastagi", metavar="HOST:PORT", help="Where Asterisk finds the service; else by [fastagi] listen.")
+@click.option(
+    "--fastagi",
+    metavar="HOST:PORT",
+    help="Where Asterisk finds the service; else as told before, or by [fastagi] listen.",
+)
 @click.option("--inbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of trunks (repeatable).")
 @click.option("--outbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of phones (repeatable).")
 @click.option("--no-ami", is_flag=True, help="Make no user for Asterisk's manager.")
@@ -93,11 +98,15 @@ def install(
         config=locate(context.config),
     )
     with _plainly(), _asterisk(tree, settings) as (reached, told):
+        if fastagi is None:
+            wishes = replace(wishes, address=_remembered(tree, wishes.address))
         plan = planning.installation(tree, wishes, version_in(told) if reached else "")
         click.echo(printable(plan.system))
         if not plan.system.generated:
             click.echo(f"contexts: {', '.join(plan.chosen.inbound) or 'none'} inbound, "
                        f"{', '.join(plan.chosen.outbound) or 'none'} outbound")  # fmt: skip
+        if tree.foreign and is_here(wishes.address):
+            plan.notes.append(f"that system will look for the service on itself ({wishes.address}); else --fastagi")
         for text in plan.notes:
             click.echo(f"· {printable(text)}")
         for text in plan.warnings:
@@ -225,6 +234,12 @@ def _plainly() -> Iterator[None]:
 def _address(settings: Settings) -> str:
     host, port = split_address(settings.fastagi.listen)
     return f"{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{port}"
+
+
+def _remembered(tree: Tree, address: str) -> str:
+    """The address of another machine that an earlier installation was told; our own configuration names only ours."""
+    installed = planning.installed_address(tree)
+    return installed if installed and is_here(address) and not is_here(installed) else address
 
 
 def _told_address(given: str | None) -> str:

@@ -226,6 +226,17 @@ def test_no_manager_user_is_made_where_none_is_wanted(machine: Machine) -> None:
     assert machine.config.read_text() == CONFIG
 
 
+def test_a_remote_services_address_is_remembered(machine: Machine) -> None:
+    on_itself = "· that system will look for the service on itself (127.0.0.1:4575); else --fastagi"
+    assert on_itself in machine.run("install", "--dry-run").output
+    assert on_itself not in machine.install("--fastagi", "192.168.1.20:4575").output
+    installed = machine.snapshot()
+    assert "Nothing to change." in machine.install().output
+    assert machine.snapshot() == installed
+    machine.install("--fastagi", "127.0.0.1:4575")
+    assert machine.snapshot() != installed
+
+
 def test_a_remote_service_gets_its_address_and_its_firewall_line(machine: Machine) -> None:
     shown = machine.install("--fastagi", "192.0.2.7:4600").output
     assert "agi://192.0.2.7:4600" in "\n".join(line for _, line in machine.dialplan())
@@ -377,6 +388,14 @@ def test_the_shipped_hooks_are_what_is_installed(tmp_path: Path, name: str) -> N
     machine.install()
     block = marks.block((machine.etc / "extensions_custom.conf").read_bytes())
     assert hooks.shipped("extensions_custom.conf", "127.0.0.1:4575") in block + "\n"
+
+
+def test_contexts_are_not_asked_for_where_the_dialplan_is_generated(freepbx: Machine) -> None:
+    before = freepbx.snapshot()
+    refused = freepbx.run("install", "--yes", "--inbound", "from-trunk")
+    assert refused.exit_code == 1
+    assert "--inbound and --outbound are for a plain Asterisk; leave them out on FreePBX" in refused.output
+    assert freepbx.snapshot() == before
 
 
 @pytest.mark.parametrize("name", GENERATED)

@@ -183,6 +183,9 @@ def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
 
 def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes: Wishes) -> None:
     tree = plan.tree
+    if wishes.chosen:
+        kind = plan.system.kind
+        raise InstallError(f"--inbound and --outbound are for a plain Asterisk; leave them out on {kind}")
     found = hooks.neighbours(tree, dialplan)
     plan.warnings += found.warnings
     plan.notes += [
