@@ -3,8 +3,12 @@ head and deputy, who is away. A snapshot, asked without any I/O."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+# The dialplan dials nothing but digits: of anything else it would make another number, which may be somebody else's.
+_DIALLED = re.compile(r"[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +129,14 @@ class Directory:
         return employee.active if employee is not None else not self.synced
 
     def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
-        """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another."""
-        own = self.extensions_of(user_id)
+        """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another.
+
+        What is not digits alone is not rung.
+        """
+        own = tuple(filter(_DIALLED.fullmatch, self.extensions_of(user_id)))
         if own and own[0] in self.mapped:
             return own[0]
-        if said_by_portal and self.mapped.get(said_by_portal, user_id) == user_id:
+        if _DIALLED.fullmatch(said_by_portal) and self.mapped.get(said_by_portal, user_id) == user_id:
             return said_by_portal
         return own[0] if own else ""
 

@@ -21,7 +21,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_SECONDS, MOST_DAYS, _MOST_STEPS = 120, 365, 20
 ALL_LINES = ""
 
-_PERSON = re.compile(r"user:[1-9][0-9]{0,17}|ext:[0-9A-Za-z_.+*#]{1,40}")
+_PERSON = re.compile(r"user:[1-9][0-9]{0,17}|ext:[0-9]{1,40}")
 _ENTITY = re.compile(rf"({'|'.join(ENTITIES)}):([1-9][0-9]{{0,17}})")
 _SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _ANY_YEAR = 4  # the first that has a 29th of February

@@ -15,7 +15,8 @@ from itgrix_bx.calls.policy import DAYS, Policy, Rules, find
 RING_SECONDS = Policy().seconds
 # Off duty is what the portal says so: time tracking that is switched off says nothing.
 _ON_DUTY = frozenset({"OPENED", "UNAVAILABLE", "NOT_INSTALLED", ""})
-_UNSUITED = frozenset({"nobody", "dismissed", "unknown", "no_extension"})  # the next client's manager is looked at
+_GONE = frozenset({"dismissed", "unknown"})
+_UNSUITED = _GONE | {"nobody", "no_extension"}  # the next client's manager is looked at
 
 Step = dict[str, Any]
 NO_RULES = Rules()
@@ -244,7 +245,8 @@ class _Decision:
             self._base = candidate.user_id
         refusal = self._refusal(candidate, extension)
         if refusal is not None:
-            self._tried.add(extension)
+            if refusal["code"] not in _GONE:  # whose extension may be a successor's by now
+                self._tried.add(extension)
             return self._refuse(refusal)
         return extension
 

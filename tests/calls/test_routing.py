@@ -337,3 +337,18 @@ def test_who_was_looked_at_is_not_looked_at_again() -> None:
     rules = set_rules(order="deal responsible", device="free")
     route = decide(known(contact(), deals=[{"id": 1, "user_id": ANNA}]), people(), rules, Phones({"101": "busy"}))
     assert codes(route) == ["client", "try", "device", "try", "again", "normal"]
+
+
+def test_who_took_over_the_extension_of_a_dismissed_user_is_rung_on_it() -> None:
+    heir = Directory.of([Employee(GONE, "Gone", False, "101"), Employee(ANNA, "Anna", True, "101")], {}, synced=True)
+    rules = set_rules(order="responsible line")
+    route = decide(known(contact(GONE, "101"), line_user=ANNA), heir, rules)
+    assert (route.extension, codes(route)) == ("101", ["client", "try", "dismissed", "try", "ring"])
+
+
+@pytest.mark.parametrize("inner", ["105 & 106", "10 1", "101\r\nHANGUP", "*101", "101,102", "1" * 41, "١٠١"])
+def test_an_inner_number_that_no_dialplan_dials_as_it_stands_is_none(inner: str) -> None:
+    directory = Directory.of([Employee(ANNA, "A", True, inner), Employee(BORIS, "B", True, "102")], {}, synced=True)
+    route = decide(known(contact(ANNA, inner), contact(BORIS, "102", name="Second")), directory)
+    assert (route.extension, route.client_name) == ("102", "Second")
+    assert "no_extension" in codes(route)
