@@ -43,13 +43,14 @@ class Routing:
         return self.database.read(_told)
 
     def set(self, did: str, rule: str, words: str | None) -> None:
-        """Set a rule, in words that were understood; None takes it back."""
+        """Set a rule, in words that were understood; None takes it back. With + or without it is the same DID."""
+        bare = did.lstrip("+")
 
         def job(connection: Connection) -> None:
-            here = sa.and_(routing_rules.c.did == did, routing_rules.c.rule == rule)
+            here = sa.and_(routing_rules.c.did.in_((bare, f"+{bare}")), routing_rules.c.rule == rule)
             connection.execute(sa.delete(routing_rules).where(here))
             if words is not None:
-                connection.execute(sa.insert(routing_rules).values(did=did, rule=rule, words=words))
+                connection.execute(sa.insert(routing_rules).values(did=bare, rule=rule, words=words))
             _changed(connection)
 
         self.database.write(job)
@@ -89,8 +90,8 @@ def _changed(connection: Connection) -> None:
 
 def _told(connection: Connection) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for row in connection.execute(sa.select(routing_rules)):
-        found.setdefault(row.did, {})[row.rule] = row.words
+    for row in connection.execute(sa.select(routing_rules).order_by(routing_rules.c.did)):
+        found.setdefault(row.did.lstrip("+"), {})[row.rule] = row.words
     return found
 
 

@@ -3,6 +3,7 @@ what the phone shows. A call keeps the rules it came in under, so that what is t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,9 @@ from itgrix_bx.calls.caller_name import USUAL_LENGTH
 
 TRUNK = "trunk/"  # in front of a trunk's name: a DID has no slash
 EVERY_OTHER = "*"
+NAMED = re.compile(
+    r"\+?[0-9A-Za-z ()_.@:*#-][0-9A-Za-z+ ()_.@:*#-]{0,62}|trunk/[0-9A-Za-z_.:@+-]{1,58}"
+)  # a DID or trunk
 
 
 class Leads(StrEnum):

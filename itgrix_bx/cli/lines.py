@@ -15,7 +15,7 @@ from bx24client import BitrixError, ScopeMissing, WrongAuthType
 from bx24client import lines as external_lines
 from itgrix_bx import line_sync
 from itgrix_bx.calls import caller_name
-from itgrix_bx.calls.lines import EVERY_OTHER, TRUNK, Leads, Line
+from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK, Leads, Line
 from itgrix_bx.cli.common import Context, Problem, echo_json, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.line_sync import Difference
@@ -23,7 +23,6 @@ from sql.database import Database
 from sql.lines import LineRules
 from sql.staff import Staff
 
-_DID = re.compile(r"[0-9A-Za-z+ ()_.@:*#-]{1,64}|trunk/[0-9A-Za-z_.:@+-]{1,58}")
 _SOURCE = re.compile(r"[0-9A-Za-z_|-]{1,50}")
 _CHECK_S = 10.0
 _WORDS = {
@@ -83,7 +82,7 @@ def set_line(context: Context, /, did: str, line: str | None, remove: bool, **sa
     told = {key: value for key, value in said.items() if value is not None}
     if remove == bool(line is not None or told):
         raise click.UsageError("give the LINE or an option, or --remove alone")
-    if not _DID.fullmatch(did):
+    if not NAMED.fullmatch(did):
         raise Problem(f"{did!r} is no DID: write a number, {TRUNK}NAME or {EVERY_OTHER}")
     with context.database() as database:
         rules = LineRules(database)

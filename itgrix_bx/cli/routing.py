@@ -11,6 +11,7 @@ from rich.table import Table
 
 from itgrix_bx.calls import policy
 from itgrix_bx.calls.call import IN
+from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
@@ -40,6 +41,7 @@ def routing() -> None:
 @click.pass_obj
 def show(context: Context, did: str, as_json: bool) -> None:
     """The rules in force: of all lines, or with --did of one; and who is on the lists."""
+    did = did.lstrip("+")
     with context.database() as database:
         stored = Routing(database)
         told, rules = stored.told(), stored.rules()
@@ -79,13 +81,19 @@ def set_rule(context: Context, rule: str, words: tuple[str, ...], did: str, rese
     """
     if bool(words) == reset:
         raise click.UsageError("give the VALUE, or --reset")
-    if len(did) > 64:
-        raise Problem("a DID has at most 64 characters")
+    did = did.lstrip("+") if reset else _line_named(did)
     value = _understood(rule, words)
     with context.database() as database:
         Routing(database).set(did, rule, value)
     line = f"line {did}" if did else "all lines"
     click.echo(f"{rule} of {line}: taken back." if reset else f"{rule} of {line}: {value}.")
+
+
+def _line_named(did: str) -> str:
+    """The line as its rules are kept: a DID without +. Raises Problem."""
+    if did and (did == EVERY_OTHER or not NAMED.fullmatch(did)):
+        raise Problem(f"{did!r} is no line: give a DID or {TRUNK}NAME, or no --did for all lines")
+    return did.lstrip("+")
 
 
 def _understood(rule: str, words: tuple[str, ...]) -> str | None:

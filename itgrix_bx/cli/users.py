@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -24,6 +25,7 @@ _SINCE = click.option(
 )
 _UNTIL = click.option("--to", "until", metavar="TIME", help="A bare date is its whole day; for good unless said.")
 _USER = click.IntRange(min=1)
+_EXTENSION = re.compile(r"[0-9A-Za-z_.+*#]{1,40}")
 
 
 @click.group()
@@ -92,7 +94,8 @@ def map_user(context: Context, words: Sequence[str], mobile: str | None, remove:
     with context.database() as database:
         staff = Staff(database)
         if user_id is not None:
-            _require(staff.directory(), user_id)
+            _require_active(staff.directory(), user_id)
+            _require_extension(number)
         (staff.map_extension if mobile is None else staff.map_mobile)(number, user_id)
     click.echo(f"{number}: no longer mapped." if remove else f"{number} → user {user_id}.")
 
@@ -166,17 +169,27 @@ def _require_two(directory: Directory, user_id: int, other_id: int | None) -> No
     _require(directory, user_id)
     if other_id is None:
         return
-    _require(directory, other_id)
     if other_id == user_id:
         raise Problem("nobody can stand in for himself: name another user")
-    if not directory.is_active(other_id):
-        raise Problem(f"user {other_id} is dismissed: name another one")
+    _require_active(directory, other_id)
+
+
+def _require_active(directory: Directory, user_id: int) -> None:
+    _require(directory, user_id)
+    if not directory.is_active(user_id):
+        raise Problem(f"user {user_id} is dismissed: name another one")
 
 
 def _require(directory: Directory, user_id: int) -> None:
     """Raises Problem for a user the portal does not have; before its list was read, anybody is believed."""
     if directory.synced and user_id not in directory.employees:
         raise Problem(f"the portal has no user {user_id}; `itgrix-bx users list --all` shows them")
+
+
+def _require_extension(said: str) -> None:
+    """Raises Problem for what no hook tells of (agi/channel.py)."""
+    if not _EXTENSION.fullmatch(said):
+        raise Problem(f"{said!r} is no extension: write it as the phone system has it, such as 101")
 
 
 def _mobile(context: Context, said: str) -> str:
@@ -242,7 +255,10 @@ def _note(employee: Employee, extensions: Sequence[str], directory: Directory) -
     other = directory.user_of(employee.extension) if employee.extension else None
     if other not in (None, employee.user_id):
         return f"user {other} has {employee.extension} too and is rung on it"
-    return None if extensions else "no extension: rung for nobody; use `users map`"
+    if not extensions:
+        return "no extension: rung for nobody; use `users map`"
+    rung = directory.extension_of(employee.user_id)
+    return None if rung else f"{extensions[0]} is not digits alone: rung for nobody; use `users map`"
 
 
 def _told(row: dict[str, Any]) -> tuple[str, ...]:

@@ -172,6 +172,27 @@ def test_two_people_with_one_extension_and_somebody_without_one_are_pointed_out(
     assert (notes[11], notes[14]) == (None, "dismissed")
 
 
+def test_an_inner_number_that_cannot_be_dialled_is_pointed_out(machine: Machine) -> None:
+    machine.portal.seed({"users": [{"id": 21, "name": "Z", "extension": "105 & 106"}]})
+    machine.done("users", "sync")
+    notes = {row["user_id"]: row["note"] for row in machine.json("users", "list")}
+    assert notes[21] == "105 & 106 is not digits alone: rung for nobody; use `users map`"
+
+
+@pytest.mark.parametrize("extension", ["", " ", "101 & 102", "\x1b[31m101", "1" * 41])
+def test_what_is_no_extension_is_not_mapped(machine: Machine, extension: str) -> None:
+    result = machine.run("users", "map", "--", extension, "11")
+    assert (result.exit_code, "is no extension" in result.output) == (1, True)
+    assert "\x1b" not in result.output
+
+
+def test_an_extension_is_not_given_to_who_was_dismissed(machine: Machine) -> None:
+    machine.done("users", "sync")
+    result = machine.run("users", "map", "102", "14")
+    assert (result.exit_code, "user 14 is dismissed" in result.output) == (1, True)
+    assert {row["user_id"]: row["extensions"] for row in machine.json("users", "list")}[12] == ["102"]
+
+
 class Half:
     """A portal's double that tells of its users, and half of everything else."""
 

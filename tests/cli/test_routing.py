@@ -107,6 +107,28 @@ def test_a_wrong_rule_is_refused_with_one_sentence_that_names_it(machine: Machin
     assert all(rule["set"] == "usual" for rule in machine.json("show")["rules"].values())
 
 
+@pytest.mark.parametrize("did", ["*", "\x1b[31m1", "office, Moscow", "trunk/", "1" * 65])
+def test_a_rule_of_what_is_no_line_is_refused(machine: Machine, did: str) -> None:
+    result = machine.run("set", "seconds", "20", "--did", did)
+    assert (result.exit_code, "is no line" in result.stderr) == (1, True)
+    assert "\x1b" not in result.stderr
+    assert machine.json("show")["lines"] == {}
+
+
+def test_a_line_has_one_set_of_rules_with_plus_or_without(machine: Machine) -> None:
+    machine.says("set", "seconds", "30", "--did", DID)
+    machine.says("set", "workday", "off", "--did", "+" + DID)
+    for did in (DID, "+" + DID):
+        shown = machine.json("show", "--did", did)
+        assert {name: shown["rules"][name]["value"] for name in ("seconds", "workday")} == {
+            "seconds": "30", "workday": "off",
+        }  # fmt: skip
+        assert shown["lines"] == {DID: {"seconds": "30", "workday": "off"}}
+        assert machine.json("test", CLIENT, "--did", did)["seconds"] == 30
+    machine.says("set", "seconds", "--reset", "--did", "+" + DID)
+    assert machine.json("show", "--did", DID)["rules"]["seconds"]["value"] == "15"
+
+
 def test_set_wants_a_value_or_reset(machine: Machine) -> None:
     assert machine.run("set", "seconds").exit_code == 2
     assert machine.run("set", "seconds", "5", "--reset").exit_code == 2
