@@ -119,7 +119,8 @@ def own_numbers(directory: Directory, country: str) -> frozenset[str]:
     """The telephone numbers (E.164) of the employees' own phones."""
     phones = (phone for e in directory.employees.values() if e.active for phone in e.phones)
     in_profiles = filter(None, (e164(phone, country) for phone in phones))
-    return frozenset(in_profiles) | frozenset(directory.mobiles)
+    mapped = (number for number, user_id in directory.mobiles.items() if directory.is_active(user_id))
+    return frozenset(in_profiles) | frozenset(mapped)
 
 
 def sync(staff: Staff, portal: Bitrix24) -> Synced:

@@ -63,8 +63,8 @@ class Talks:
         with self._lock:
             return self._last.get(number)
 
-    def learn(self, call: Call) -> None:
-        """Take a call that is over into account."""
+    def learn(self, call: Call, *, newest: bool = True) -> None:
+        """Take a call that is over into account. What is not `newest` is the first to be forgotten."""
         talk = talk_of(call, self._directory(), self._finisher)
         if talk is None:
             return
@@ -72,7 +72,7 @@ class Talks:
             known = self._last.get(call.client_number)
             if known is None or known.at <= talk.at:
                 self._last[call.client_number] = talk
-                self._last.move_to_end(call.client_number)
+                self._last.move_to_end(call.client_number, last=newest)
             if len(self._last) > _MOST:
                 self._last.popitem(last=False)
 
@@ -101,7 +101,7 @@ class Talks:
         while not self._stop.is_set() and read < _MOST_CALLS and len(self._last) < _MOST:
             page = self._journal.find(since=now - days * 86400, until=until, limit=_PAGE)
             for call in page:
-                self.learn(call)
+                self.learn(call, newest=False)
             if len(page) < _PAGE:
                 break
             until, read = page[-1].started_at, read + len(page)

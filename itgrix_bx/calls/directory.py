@@ -103,7 +103,10 @@ class Directory:
         for employee in sorted(known.values(), key=lambda e: e.user_id):
             if employee.active and employee.extension:
                 by_extension.setdefault(employee.extension, employee.user_id)
-        by_extension.update(mapped)
+        for extension, user_id in mapped.items():
+            employed = known[user_id].active if user_id in known else not synced
+            if employed or extension not in by_extension:  # who took over a dismissed user's extension has it
+                by_extension[extension] = user_id
         structure = structure or Structure()
         departments = {department.id: department for department in structure.departments}
         return cls(known, dict(mapped), synced, on_pbx, dict(mobiles or {}), structure, by_extension, departments)
@@ -136,7 +139,8 @@ class Directory:
         own = tuple(filter(_DIALLED.fullmatch, self.extensions_of(user_id)))
         if own and own[0] in self.mapped:
             return own[0]
-        if _DIALLED.fullmatch(said_by_portal) and self.mapped.get(said_by_portal, user_id) == user_id:
+        by_hand = self.mapped.get(said_by_portal, user_id)
+        if _DIALLED.fullmatch(said_by_portal) and (by_hand == user_id or not self.is_active(by_hand)):
             return said_by_portal
         return own[0] if own else ""
 

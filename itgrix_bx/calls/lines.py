@@ -13,9 +13,8 @@ from itgrix_bx.calls.caller_name import USUAL_LENGTH
 
 TRUNK = "trunk/"  # in front of a trunk's name: a DID has no slash
 EVERY_OTHER = "*"
-NAMED = re.compile(
-    r"\+?[0-9A-Za-z ()_.@:*#-][0-9A-Za-z+ ()_.@:*#-]{0,62}|trunk/[0-9A-Za-z_.:@+-]{1,58}"
-)  # a DID or trunk
+# A DID or a trunk.
+NAMED = re.compile(r"\+?[0-9A-Za-z ()_.@:*#-][0-9A-Za-z+ ()_.@:*#-]{0,62}|trunk/[0-9A-Za-z_.:@+-]{1,58}")
 
 
 class Leads(StrEnum):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itgrix_bx.calls.directory import Absence, Department, Deputy, Directory, Employee, Period, Structure
+from itgrix_bx.employees import own_numbers
 
 ANNA, BORIS, VERA, GONE, BOSS = 11, 12, 13, 14, 3
 
@@ -40,6 +41,17 @@ def test_of_two_people_with_one_extension_only_the_first_is_rung_on_it() -> None
 def test_an_extension_that_is_mapped_to_somebody_else_is_not_rung_whatever_the_portal_says() -> None:
     known = directory(mapped={"101": BORIS})
     assert (known.extension_of(ANNA, "101"), known.extension_of(BORIS, "101")) == ("", "101")
+
+
+def test_an_extension_mapped_to_who_was_dismissed_is_its_next_owners() -> None:
+    known = directory(mapped={"101": GONE, "905": GONE})
+    assert (known.user_of("101"), known.extensions_of(ANNA), known.extension_of(ANNA, "101")) == (ANNA, ("101",), "101")
+    assert (known.user_of("905"), known.is_extension("905")) == (None, True)
+
+
+def test_a_dismissed_users_mobile_is_no_colleagues_any_more() -> None:
+    known = directory(mobiles={"+79161112233": ANNA, "+79161112244": GONE})
+    assert own_numbers(known, "RU") == {"+79161112233"}
 
 
 def test_somebody_without_an_extension_has_none() -> None:

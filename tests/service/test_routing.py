@@ -238,6 +238,30 @@ def test_what_was_talked_before_the_rule_and_the_restart_is_known_too(make_offic
     assert second.hook("inbound", "17.9", DID, caller=STRANGER)["B24_ROUTE"] == "101"
 
 
+def test_of_more_numbers_than_fit_those_are_known_that_talked_last(
+    make_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itgrix_bx.talks._MOST", 2)
+    monkeypatch.setattr("itgrix_bx.talks._OVERLAP", 0)  # as if the past were long past
+    first = make_office()
+
+    def talk(office: Office, call_id: str, caller: str) -> None:
+        office.hook("inbound", call_id, DID, caller=caller)
+        office.hook("answer", call_id, "102")
+        office.hook("hangup", call_id, "in", caller=caller, DIALSTATUS="ANSWER", CONNECTED="102")
+        office.until(call_id, "complete")
+
+    talk(first, "17.1", STRANGER)
+    talk(first, "17.2", CLIENT)
+    second = make_office()
+    rule(second, "order", "talker")
+    eventually(lambda: second.service.talks.last(STRANGER))
+    talk(second, "17.3", "+79160000077")
+    eventually(lambda: second.service.talks.last("+79160000077"))
+    assert second.service.talks.last(CLIENT)
+    assert second.service.talks.last(STRANGER) is None
+
+
 def test_a_silent_portal_does_not_keep_a_client_from_who_talked_to_them(make_office: Callable[..., Office]) -> None:
     office = make_office(inbound={"deadline": 0.4})
     rule(office, "order", "talker responsible")
