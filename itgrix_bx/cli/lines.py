@@ -86,11 +86,13 @@ def set_line(context: Context, /, did: str, line: str | None, remove: bool, **sa
         raise Problem(f"{did!r} is no DID: write a number, {TRUNK}NAME or {EVERY_OTHER}")
     with context.database() as database:
         rules = LineRules(database)
+        there = rules.lines().by_did
+        did = next((known for known in (did, did.lstrip("+"), "+" + did.lstrip("+")) if known in there), did)
         if remove:
             rules.remove(did)
             click.echo(f"{did}: no rules any more.")
             return
-        wanted = _changed(rules.lines().by_did.get(did, Line(did)), line, told)
+        wanted = _changed(there.get(did, Line(did)), line, told)
         _check_user(database, wanted)
         _check_source(context, wanted.source if "source" in told else "")
         rules.set(wanted)

@@ -122,6 +122,15 @@ def test_a_source_is_checked_where_the_webhook_may_look(machine: Machine) -> Non
     assert "lacks the right crm" in machine.done("lines", "set", "1", "--source", "WEEB")
 
 
+def test_a_did_is_the_same_line_with_plus_and_without(machine: Machine) -> None:
+    machine.done("lines", "set", "+74950000001", "office")
+    machine.done("lines", "set", "74950000001", "--name", "Sales")
+    (row,) = machine.json("lines", "list")
+    assert (row["did"], row["line"], row["name"]) == ("+74950000001", "office", "Sales")
+    machine.done("lines", "set", "74950000001", "--remove")
+    assert machine.json("lines", "list") == []
+
+
 # --- users ------------------------------------------------------------------------------------------
 
 
