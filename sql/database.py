@@ -44,6 +44,7 @@ class _Job:
 
 _AT_ONCE = 64  # writes in one transaction: more only makes the first of them wait
 _DEADLOCK_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
+_NO_CONNECTION_CODES = {2002, 2003, 2006, 2013}  # MySQL: no server there, or no longer
 _CLOSE = None
 _GROUP = re.compile(r"(?:VALUES|IN) \(([^()]*)\)")  # what is repeated for several rows or values
 _QUEUE_S = 1.0  # the longest a write waits behind others
@@ -174,10 +175,10 @@ class Database:
         except Exception as error:
             # One bad job must not take the others down: what belongs together again, alone.
             parts = _parted(batch)
-            if len(parts) == 1:
+            if len(parts) == 1 or _is_gone(error):
                 for job in batch:
                     job.done(None, away(error))
-                self._failed[batch[0].key] = time.monotonic(), away(error)
+                    self._failed[job.key] = time.monotonic(), away(error)
                 return
             for part in parts:
                 self._commit(part)
@@ -189,6 +190,8 @@ class Database:
         try:
             return self._once(jobs)
         except DBAPIError as error:
+            if _is_gone(error):  # perhaps only this connection, cut while nobody used it
+                return self._once(jobs)
             if not _is_race(error):
                 raise
             return _again(self._once, jobs)
@@ -318,6 +321,13 @@ def _is_race(error: BaseException) -> bool:
         return True
     args = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
     return bool(args) and args[0] in _DEADLOCK_CODES
+
+
+def _is_gone(error: Exception) -> bool:
+    """There is no connection, so nothing fails by its own fault, and trying each alone would take a timeout each."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return False
+    return error.connection_invalidated or (bool(error.orig.args) and error.orig.args[0] in _NO_CONNECTION_CODES)
 
 
 _again = tenacity.Retrying(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -201,3 +202,18 @@ def test_a_write_that_hangs_is_waited_for_no_longer_than_asked(tmp_path: Path) -
         database.write(lambda _: (time.sleep(0.3), done.append(1)), timeout_s=0.01)
     database.close()
     assert done == [1]  # it happened all the same: jobs are safe to repeat
+
+
+def test_a_server_that_is_gone_is_not_tried_for_each_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database("mysql+pymysql://user:password@127.0.0.1:1/itgrix_bx")
+    connect, tries = database.engine.connect, []
+    monkeypatch.setattr(database.engine, "connect", lambda: (tries.append(1), connect())[1])
+    ensure, told = database._ensure_writer, SimpleQueue[Exception | None]()
+    monkeypatch.setattr(database, "_ensure_writer", lambda: None)
+    for _ in range(5):
+        database.submit(lambda _: None, lambda _, error: told.put(error))
+    ensure()
+    errors = [told.get(timeout=10) for _ in range(5)]
+    assert all(isinstance(error, DatabaseAwayError) for error in errors)
+    assert len(tries) == 2  # the second for a connection that was only cut
+    database.close()
