@@ -132,17 +132,18 @@ class Directory:
         return employee.active if employee is not None else not self.synced
 
     def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
-        """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another.
+        """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another."""
+        return next(iter(self.rung_on(user_id, said_by_portal)), "")
 
-        What is not digits alone is not rung.
-        """
+    def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]:
+        """The extensions to ring for a user, the first first. What is not digits alone is not rung."""
         own = tuple(filter(_DIALLED.fullmatch, self.extensions_of(user_id)))
-        if own and own[0] in self.mapped:
-            return own[0]
         by_hand = self.mapped.get(said_by_portal, user_id)
-        if _DIALLED.fullmatch(said_by_portal) and (by_hand == user_id or not self.is_active(by_hand)):
-            return said_by_portal
-        return own[0] if own else ""
+        if (own and own[0] in self.mapped) or not _DIALLED.fullmatch(said_by_portal):
+            return own
+        if by_hand == user_id or not self.is_active(by_hand):
+            return tuple(dict.fromkeys((said_by_portal, *own)))
+        return own
 
     def extensions_of(self, user_id: int) -> tuple[str, ...]:
         """All extensions of a user, those set by hand first, in the order in which they are to be tried."""

@@ -31,7 +31,7 @@ class People(Protocol):
     def mapped(self) -> Mapping[str, int]: ...
     def user_of(self, extension: str) -> int | None: ...
     def is_active(self, user_id: int) -> bool: ...
-    def extension_of(self, user_id: int, said_by_portal: str = "") -> str: ...
+    def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]: ...
     def head_of(self, user_id: int) -> int | None: ...
     def deputy_of(self, user_id: int, at: float | None = None) -> int | None: ...
     def absent(self, user_id: int, at: float) -> bool: ...
@@ -238,27 +238,33 @@ class _Decision:
         """The extension to ring for somebody who can take the call; empty, and a step why, for another."""
         if not candidate.somebody:
             return self._refuse({"code": "nobody", "role": candidate.role} | candidate.told)
-        extension = self._extension(candidate)
-        told = {"role": candidate.role, "user_id": candidate.user_id, "extension": extension}
-        self.steps.append({"code": "try"} | told | candidate.told)
         if candidate.user_id is not None and candidate.role not in ("deputy", "head"):
             self._base = candidate.user_id
-        refusal = self._refusal(candidate, extension)
-        if refusal is not None:
+        told = {"role": candidate.role, "user_id": candidate.user_id}
+        code = "try"
+        for extension in self._extensions(candidate):
+            self.steps.append({"code": code} | told | {"extension": extension} | candidate.told)
+            refusal = self._refusal(candidate, extension)
+            if refusal is None:
+                return extension
+            self._refuse(refusal)
             if refusal["code"] not in _GONE:  # whose extension may be a successor's by now
                 self._tried.add(extension)
-            return self._refuse(refusal)
-        return extension
+            if refusal.get("state") != "unreachable":  # on another phone too he is busy, or wants none
+                break
+            code = "next"
+        return ""
 
     def _refuse(self, step: Step) -> str:
         self._refused = step["code"]
         self.steps.append(step)
         return ""
 
-    def _extension(self, candidate: _Candidate) -> str:
+    def _extensions(self, candidate: _Candidate) -> tuple[str, ...]:
+        """What to ring somebody on, the first first; one empty one where there is nothing."""
         if candidate.role == "ext" or candidate.user_id is None:
-            return candidate.extension
-        return self.people.extension_of(candidate.user_id, candidate.extension)
+            return (candidate.extension,)
+        return self.people.rung_on(candidate.user_id, candidate.extension) or ("",)
 
     def _refusal(self, candidate: _Candidate, extension: str) -> Step | None:
         user = candidate.user_id
@@ -304,7 +310,7 @@ class _Decision:
         user_id, extension = _responsible(entity)
         if user_id is None or not self.people.is_active(user_id):
             return False
-        return bool(self.people.extension_of(user_id, extension))
+        return bool(self.people.rung_on(user_id, extension))
 
 
 _BY_ROLE: dict[str, Callable[[_Decision, str], Iterable[_Candidate]]] = {

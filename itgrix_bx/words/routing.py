@@ -26,6 +26,7 @@ _SENTENCES = {
     "nobody.deal": Phrase("no open deal"),
     "nobody.deal.unheard": Phrase("open deals are not known"),
     "try": Phrase("{role}, ext. {extension}"),
+    "next": Phrase("their ext. {extension}"),
     "try.without": Phrase("{role} (user {user_id})"),
     "dismissed": Phrase("dismissed"),
     "unknown": Phrase("not among the portal's employees"),

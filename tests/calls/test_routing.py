@@ -44,8 +44,8 @@ class Firm:
     def is_active(self, user_id: int) -> bool:
         return self.directory.is_active(user_id)
 
-    def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
-        return self.directory.extension_of(user_id, said_by_portal)
+    def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]:
+        return self.directory.rung_on(user_id, said_by_portal)
 
     def head_of(self, user_id: int) -> int | None:
         return self.heads.get(user_id)
@@ -352,3 +352,21 @@ def test_an_inner_number_that_no_dialplan_dials_as_it_stands_is_none(inner: str)
     route = decide(known(contact(ANNA, inner), contact(BORIS, "102", name="Second")), directory)
     assert (route.extension, route.client_name) == ("102", "Second")
     assert "no_extension" in codes(route)
+
+
+def test_whose_first_phone_is_not_reachable_is_rung_on_the_next() -> None:
+    directory = Directory.of([Employee(ANNA, "A", True, "101")], {"901": ANNA}, synced=True)
+    phones = Phones({"901": "unreachable", "101": "free"})
+    route = decide(known(contact()), directory, set_rules(device="free"), phones)
+    assert route.extension == "101"
+    assert say(route.steps, "en") == (
+        "contact 7 → responsible, ext. 901 → phone not reachable → their ext. 101 → free "
+        "→ ring 15 s, then the normal route"
+    )
+
+
+@pytest.mark.parametrize("state", ["busy", "dnd", "ringing"])
+def test_who_is_busy_on_one_phone_is_not_rung_on_another(state: str) -> None:
+    directory = Directory.of([Employee(ANNA, "A", True, "101")], {"901": ANNA}, synced=True)
+    route = decide(known(contact()), directory, set_rules(device="free"), Phones({"901": state, "101": "free"}))
+    assert (route.extension, codes(route)[-2:]) == ("", ["device", "normal"])
