@@ -180,7 +180,10 @@ class _Decision:
     def _tell_of(self, entity: Mapping[str, Any]) -> None:
         if entity is not self._told_of:
             self._told_of = entity
-            self.steps.append({"code": "client", "type": str(entity["type"]).lower(), "id": entity["id"]})
+            told = {"type": str(entity["type"]).lower(), "id": entity["id"]}
+            # The rule `prefer` decided when another client was found first.
+            preferred = entity is self.entities[0] is not (self.known.entities or self.entities)[0]
+            self.steps.append({"code": "client"} | told | ({"preferred": True} if preferred else {}))
 
     def _responsibles(self, _: str) -> Iterator[_Candidate]:
         for entity in self.entities:

@@ -47,7 +47,7 @@ def list_users(context: Context, everybody: bool, as_json: bool) -> None:
         echo_json(rows)
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("user", "name", "rung on", "from", "head", "deputy", "note"):
+    for title in ("user", "name", "phones", "from", "head", "deputy", "note"):
         table.add_column(title)
     for row in rows:
         table.add_row(*map(safe, _told(row)))

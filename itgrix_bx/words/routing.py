@@ -21,6 +21,7 @@ _SENTENCES = {
     "stranger": Phrase("nobody in the CRM has this number"),
     "not_heard": Phrase("the portal was not heard in time"),
     "client": Phrase("{type} {id}"),
+    "client.preferred": Phrase("{type} {id} (preferred)"),
     "nobody": Phrase("no {role}"),
     "nobody.talker": Phrase("nobody talked to this number within {days} days"),
     "nobody.deal": Phrase("no open deal"),
@@ -110,6 +111,7 @@ def _keys(step: Step) -> list[str]:
 
 
 _TELLING: Mapping[str, Callable[[Step], str]] = {
+    "client": lambda step: "preferred" if step.get("preferred") else "",
     "vip": lambda step: "off_duty" if step.get("off_duty") else "",
     "nobody": lambda step: "deal.unheard" if step.get("unheard") else str(step.get("role", "")),
     "try": lambda step: "" if step.get("extension") else "without",

@@ -303,6 +303,8 @@ def test_of_several_clients_with_one_number_all_may_be_tried_in_the_order_prefer
     assert decide(known(*told), people(), set_rules(clients="all")).extension == "102"
     route = decide(known(*told), people(), set_rules(prefer="company"))
     assert (route.extension, route.client_name) == ("102", "ООО")
+    assert say(route.steps, "en").startswith("company 3 (preferred) → ")
+    assert say(decide(known(company), people(), set_rules(prefer="company")).steps, "en").startswith("company 3 → ")
 
 
 def test_the_fallback_chain_goes_on_to_the_lines_user_and_to_named_ones() -> None:
