@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from itgrix_bx.config import ConfigError, Settings, load
 from itgrix_bx.times import unix
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check
+
+_C1 = re.compile("[\\x7f-\\x9f]")
 
 
 class Problem(click.ClickException):
@@ -63,7 +66,9 @@ def parse_time(text: str | None) -> float | None:
 
 def echo_json(value: Any) -> None:
     """Print `value`; what somebody wrote into it that is a secret of ours is hidden."""
-    click.echo(json.dumps(_masked(value), ensure_ascii=False, indent=2))
+    text = json.dumps(_masked(value), ensure_ascii=False, indent=2)
+    # JSON leaves these as they are, and terminals obey them.
+    click.echo(_C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def printable(value: object) -> str:

@@ -227,7 +227,10 @@ def test_the_lists_are_kept_by_number_and_by_client(machine: Machine) -> None:
 
 
 def test_what_people_write_cannot_command_the_terminal(machine: Machine) -> None:
-    machine.says("black", "add", "contact:7", "--note", "[red]x\x1b[2J")
+    machine.says("black", "add", "contact:7", "--note", "[red]x\x1b[2J\x9b2J")
+    said = machine.says("black", "list", "--json")
+    assert not {"\x1b", "\x9b"} & set(said)
+    assert json.loads(said)[0]["note"] == "[red]x\x1b[2J\x9b2J"
     for said in (machine.says("show"), machine.says("black", "list")):
         assert "\x1b" not in said
         assert "[red]x" in said
