@@ -39,6 +39,8 @@ def facts(session: Session, channel: Channel, direction: str) -> dict[str, Any]:
         "recordingfile": get(v.CDR_RECORDINGFILE)[:1024],
         "variables": variables,
     }
+    if variables.get("VMSTATUS"):
+        found["message"] = get(v.VM_MESSAGEFILE)[:1024]
     if direction == "out":
         found["number"] = _dialled(session, channel)
         found["trunk"] = text(variables.get("DIALEDPEERNUMBER", "").rpartition("@")[2])  # 8903…@mts

@@ -60,5 +60,6 @@ CAUSES = {
     "Switching equipment congestion": "42",
 }
 MIXMONITOR_FILENAME = "MIXMONITOR_FILENAME"
+VM_MESSAGEFILE = "VM_MESSAGEFILE"  # by VoiceMail(), without an ending, once a message is in the box
 CDR_RECORDINGFILE = "CDR(recordingfile)"
 DIALLED = ("OUTNUM", "DIALEDPEERNUMBER", "CDR(dst)")  # the client's number, when only an outbound hangup came

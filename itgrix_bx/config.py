@@ -147,6 +147,7 @@ class Calls(_Section):
 class Recordings(_Section):
     directory: Path = Path("/var/spool/asterisk/monitor")
     asterisk_directory: str = ""
+    voicemail_directory: str = ""
     wait: float = Field(default=3600, ge=0)
     mp3: bool = False
     public_url: Annotated[str, AfterValidator(_public_url)] = ""

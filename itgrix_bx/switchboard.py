@@ -162,7 +162,9 @@ class Switchboard:
         self._report(call_id, at, Kind.ANSWER, facts)
 
     def hangup(self, call_id: str, at: float, facts: dict[str, Any]) -> None:
-        """A leg ended."""
+        """A leg ended. A voice message is noted where it is wanted now: set later, the setting sends no old ones."""
+        if not self._settings.recordings.voicemail_directory:
+            facts = {name: value for name, value in facts.items() if name != "message"}
         self._report(call_id, at, Kind.HANGUP, facts)
 
     def _report(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any]) -> None:

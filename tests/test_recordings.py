@@ -33,8 +33,10 @@ class Shelf:
         self.ended_at = time.time()
         self.collector = Collector(Recordings(directory=directory, asterisk_directory=ASTERISK, **settings))
 
-    def load(self, *paths: str, patient: bool = True) -> Loaded:
-        with self.collector.collect(paths, began_at=self.began_at, ended_at=self.ended_at, patient=patient) as ready:
+    def load(self, *paths: str, patient: bool = True, voicemail: bool = False) -> Loaded:
+        with self.collector.collect(
+            paths, began_at=self.began_at, ended_at=self.ended_at, patient=patient, voicemail=voicemail
+        ) as ready:
             return Loaded(ready.content(), ready.suffix, {each["path"]: each["why"] for each in ready.left_out})
 
 
@@ -229,6 +231,60 @@ def test_a_file_we_may_not_read_names_the_cure(shelf: Shelf, monkeypatch: pytest
     monkeypatch.setattr(places.os, "open", denied)
     with pytest.raises(BlockedError, match="Asterisk's group"):
         shelf.load("in.wav", patient=False)
+
+
+# --- a voice message -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Shelf:
+    """Voicemail as Asterisk keeps it, beside a monitor directory."""
+    (tmp_path / "monitor").mkdir()
+    (tmp_path / "voicemail").mkdir()
+    return Shelf(tmp_path / "monitor", voicemail_directory=str(tmp_path / "voicemail"))
+
+
+def inbox(boxes: Shelf, box: str = "101") -> Path:
+    return boxes.directory.parent / "voicemail" / "default" / box / "INBOX"
+
+
+@pytest.mark.parametrize("ending", ["wav", "WAV"])
+def test_a_message_is_where_asterisk_left_it_with_the_ending_of_its_format(boxes: Shelf, ending: str) -> None:
+    content = wav(inbox(boxes) / f"msg0000.{ending}")
+    assert boxes.load(str(inbox(boxes) / "msg0000"), voicemail=True).content == content
+
+
+def test_the_message_of_that_number_in_another_box_is_somebody_elses(boxes: Shelf) -> None:
+    wav(inbox(boxes, "102") / "msg0000.wav")
+    with pytest.raises(NotReadyError):
+        boxes.load(str(inbox(boxes) / "msg0000"), voicemail=True, patient=False)
+
+
+@pytest.mark.parametrize("after_the_call_s", [-300, 300])
+def test_a_message_of_another_time_has_only_taken_the_number(boxes: Shelf, after_the_call_s: int) -> None:
+    wav(inbox(boxes) / "msg0000.wav")
+    at = boxes.ended_at + after_the_call_s
+    os.utime(inbox(boxes) / "msg0000.wav", (at, at))
+    with pytest.raises(NotReadyError):
+        boxes.load(str(inbox(boxes) / "msg0000"), voicemail=True, patient=False)
+
+
+def test_a_message_outside_its_directory_is_refused(boxes: Shelf) -> None:
+    wav(boxes.directory / "msg0000.wav")
+    for path in (boxes.directory / "msg0000", inbox(boxes) / "../../../../monitor/msg0000"):
+        with pytest.raises(RefusedError, match="outside"):
+            boxes.load(str(path), voicemail=True)
+
+
+def test_a_recording_in_the_voicemail_directory_is_refused(boxes: Shelf) -> None:
+    wav(inbox(boxes) / "msg0000.wav")
+    with pytest.raises(RefusedError, match="outside"):
+        boxes.load(str(inbox(boxes) / "msg0000"))
+
+
+def test_a_message_is_refused_when_its_directory_is_no_longer_set(shelf: Shelf) -> None:
+    with pytest.raises(RefusedError, match=r"\[recordings\] voicemail_directory"):
+        shelf.load("/var/spool/asterisk/voicemail/default/101/INBOX/msg0000", voicemail=True)
 
 
 # --- whether it is complete --------------------------------------------------------------------------

@@ -54,6 +54,7 @@ class Recording:
     """What was said of the call, in one file or several. The portal gets one."""
 
     paths: list[str] = field(default_factory=list)  # as Asterisk named them, in the order of the talk
+    voicemail: bool = False  # it is the message a missed caller left
     state: str = "none"  # none | waiting | uploaded | missing | refused
     file_id: int | None = None
     detail: str = ""
@@ -162,8 +163,9 @@ class Call:
 
     @property
     def needs_recording(self) -> bool:
-        """Only what a person said is worth keeping: a missed call's file holds a menu, music or nothing."""
-        return self.answered and bool(self.recording.path)
+        """Only what a person said is worth keeping: a missed call's file holds a menu, music or nothing, but for the
+        message its caller left."""
+        return (self.answered or self.recording.voicemail) and bool(self.recording.path)
 
     @property
     def owes_lead(self) -> bool:
@@ -498,7 +500,9 @@ def _was_transferred(variables: dict[str, str]) -> bool:
 
 
 def _find_recordings(call: Call, events: Sequence[Event]) -> None:
-    call.recording.paths = recording_names.named(events)
+    message = "" if call.answered or call.direction != IN else recording_names.message(events)
+    call.recording.voicemail = bool(message)
+    call.recording.paths = [message] if message else recording_names.named(events)
     if call.needs_recording:
         call.recording.state = "waiting"
 

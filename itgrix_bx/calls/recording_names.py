@@ -27,6 +27,12 @@ def named(events: Iterable[Event]) -> list[str]:
     return sorted(names, key=stamps.__getitem__) if len(stamps) == len(names) else names
 
 
+def message(events: Iterable[Event]) -> str:
+    """The voice message the caller left last, without an ending; "" when there is none or none is wanted."""
+    said = [event.data["message"] for event in events if event.data.get("message")]
+    return str(said[-1]) if said else ""
+
+
 def stem(name: str) -> str:
     """The name of a file without directory and audio ending; a UNIQUEID at its end is no ending."""
     return _ENDING.sub("", PurePosixPath(name).name)

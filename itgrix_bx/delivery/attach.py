@@ -70,7 +70,11 @@ class Attach:
     def _send(self, call: Call, patient: bool, begin: Begin, earlier_name: str = "") -> Event:
         """`earlier_name`: of a request of which the portal does not show us whether it took the file."""
         with self._collector.collect(
-            call.recording.paths, began_at=call.started_at, ended_at=call.ended_at or 0.0, patient=patient
+            call.recording.paths,
+            began_at=call.started_at,
+            ended_at=call.ended_at or 0.0,
+            patient=patient,
+            voicemail=call.recording.voicemail,
         ) as ready:
             facts: dict[str, Any] = {"paths": call.recording.paths, "left_out": ready.left_out}
             facts["sha256"] = ready.sha256()

@@ -206,19 +206,22 @@ def fastagi(settings: Settings) -> Check:
 
 
 def recordings(settings: Settings) -> Iterator[Check]:
-    directory = settings.recordings.directory
-    if not directory.is_dir():
-        yield Check("recordings", f"{directory} is not there", WARNING, "set [recordings] directory")
-    elif not os.access(directory, os.R_OK | os.X_OK):
-        cure = "put the service's user in Asterisk's group"
-        yield Check("recordings", f"{directory} cannot be read", BAD, cure)
-    else:
-        yield Check("recordings", str(directory), OK)
+    yield _readable("recordings", settings.recordings.directory, "directory")
+    if settings.recordings.voicemail_directory:
+        yield _readable("voice messages", Path(settings.recordings.voicemail_directory), "voicemail_directory")
     if settings.recordings.mp3 and not convert.installed():
         cure = f"{sys.executable} -m pip install lameenc"
         yield Check("recordings as MP3", "lameenc is not installed: they are sent as they are", WARNING, cure)
     elif settings.recordings.mp3:
         yield Check("recordings as MP3", "WAV is converted before it is sent", OK)
+
+
+def _readable(part: str, directory: Path, key: str) -> Check:
+    if not directory.is_dir():
+        return Check(part, f"{directory} is not there", WARNING, f"set [recordings] {key}")
+    if not os.access(directory, os.R_OK | os.X_OK):
+        return Check(part, f"{directory} cannot be read", BAD, "put the service's user in Asterisk's group")
+    return Check(part, str(directory), OK)
 
 
 def fetching(settings: Settings) -> Iterator[Check]:

@@ -83,7 +83,11 @@ class _Counter:
         """What was announced to the portal, made anew for the caller to read and close."""
         told = call.recording
         with self._collector.collect(
-            told.settled or told.paths, began_at=call.started_at, ended_at=call.ended_at or 0.0, patient=False
+            told.settled or told.paths,
+            began_at=call.started_at,
+            ended_at=call.ended_at or 0.0,
+            patient=False,
+            voicemail=told.voicemail,
         ) as ready:
             if ready.sha256() != told.sending:
                 raise NotReadyError("its files, or how [recordings] makes one of them, differ from what was announced")

@@ -188,3 +188,36 @@ def test_a_call_remembers_that_fetching_was_in_vain_until_a_person_asks(story: S
 def test_a_request_turned_away_before_it_began_says_nothing_about_fetching(story: Story) -> None:
     told_to_fetch(talked(story, FIRST))
     assert not recording(story, 72, "waiting", error="too many requests", doubt=False).call().recording.linked
+
+
+# --- a voice message -----------------------------------------------------------------------------
+
+MESSAGE = "/var/spool/asterisk/voicemail/default/101/INBOX/msg0003"
+
+
+def left_a_message(story: Story, **more: Any) -> Story:
+    story.tell(2, Kind.REGISTERED, portal_call_id="p")
+    data = {"own_channel": True, "message": MESSAGE, "variables": {"DIALSTATUS": "NOANSWER", "VMSTATUS": "SUCCESS"}}
+    return story.tell(40, Kind.HANGUP, **data | more)
+
+
+def test_the_message_a_missed_call_left_is_its_recording_and_not_what_was_armed_for_the_talk(story: Story) -> None:
+    call = left_a_message(story.inbound().ring(1, "101"), recording=FIRST).tell(41, Kind.FINISHED).call()
+    assert (call.recording.paths, call.recording.voicemail) == ([MESSAGE], True)
+    assert (call.recording.state, call.state, schedule.next_step(call)) == ("waiting", "finished", schedule.ATTACH)
+    assert (story.outcome().status_code, story.outcome().failed_reason) == ("304", "voicemail")
+
+
+def test_a_call_that_was_answered_has_the_recording_of_the_talk(story: Story) -> None:
+    call = left_a_message(story.inbound().answer(5, "101"), recording=FIRST).call()
+    assert (call.recording.paths, call.recording.voicemail) == ([FIRST], False)
+
+
+def test_a_message_that_has_arrived_makes_the_call_complete(story: Story) -> None:
+    left_a_message(story.inbound()).tell(41, Kind.FINISHED)
+    call = recording(story, 42, "uploaded", paths=[MESSAGE], file_id=1).call()
+    assert (call.state, schedule.next_step(call)) == ("complete", None)
+
+
+def test_what_another_channel_left_in_a_box_is_no_part_of_an_outbound_call(story: Story) -> None:
+    assert left_a_message(story.outbound()).call().recording.paths == []

@@ -200,3 +200,13 @@ def test_the_dialplan_is_shown_with_this_servers_address(machine: Machine) -> No
         assert "agi://127.0.0.1:4599" in shown
         assert "4575" not in shown
     assert os.linesep.join(["#include"]) in machine.run("dialplan", "show", "site").output
+
+
+def test_doctor_says_whether_voice_messages_can_be_read(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    assert "voice messages" not in machine.doctor()[1]
+    monkeypatch.setenv("ITGRIX_BX__RECORDINGS__VOICEMAIL_DIRECTORY", str(machine.directory / "voicemail"))
+    check = machine.doctor()[1]["voice messages"]
+    assert (check["result"], check["cure"]) == ("warning", "set [recordings] voicemail_directory")
+    (machine.directory / "voicemail").mkdir()
+    assert machine.doctor()[1]["voice messages"]["result"] == "ok"

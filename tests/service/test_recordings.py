@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,3 +302,37 @@ def test_with_mp3_the_portal_gets_an_mp3(make_office: MakeOffice) -> None:
     (file,) = files(office)
     assert (file["type"], file["name"][-4:]) == ("audio/mpeg", ".mp3")
     assert file["size"] < 70_000
+
+
+# --- a voice message -----------------------------------------------------------------------------
+
+
+def left_a_message(office: Office, path: str) -> None:
+    office.hook("inbound", ID, DID)
+    office.hook("ring", ID, "101")
+    left = {"DIALSTATUS": "NOANSWER", "VMSTATUS": "SUCCESS", "VM_MESSAGEFILE": path, "MIXMONITOR_FILENAME": "in.wav"}
+    office.hook("hangup", ID, "in", **left)
+
+
+@pytest.mark.parametrize("kind", ["none", "lost_answer"])
+def test_the_message_of_a_missed_call_arrives_once_and_the_call_stays_missed(
+    make_office: MakeOffice, kind: str, tmp_path: Path
+) -> None:
+    office = make_office(recordings={"voicemail_directory": str(tmp_path / "voicemail")})
+    office.portal.faults([{"method": ATTACH, "kind": kind, "times": 1}] if kind != "none" else [])
+    wav(office.monitor / "in.wav", sample=7)
+    message = tmp_path / "voicemail" / "default" / "101" / "INBOX" / "msg0000"
+    content = wav(message.with_suffix(".wav"))
+    left_a_message(office, str(message))
+    arrives_once(office, content)
+    (row,) = office.statistics()
+    assert (row["CALL_FAILED_CODE"], office.summary(ID)["status_code"]) == ("304", "304")
+    assert requests(office, ATTACH) == 1
+
+
+def test_without_a_voicemail_directory_no_message_is_sent(office: Office, tmp_path: Path) -> None:
+    wav(tmp_path / "voicemail" / "msg0000.wav")
+    left_a_message(office, str(tmp_path / "voicemail" / "msg0000"))
+    eventually(lambda: office.call(ID).state == "complete")
+    assert (office.call(ID).recording.paths, files(office)) == (["in.wav"], [])
+    assert office.summary(ID)["recording"]["state"] == "none"

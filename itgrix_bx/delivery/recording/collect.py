@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from itgrix_bx.config import Recordings
 from itgrix_bx.delivery.recording import convert, mp3, wav
+from itgrix_bx.delivery.recording.messages import Messages
 from itgrix_bx.delivery.recording.places import Places
 from itgrix_bx.delivery.recording.problems import BlockedError, NotReadyError, RefusedError
 from itgrix_bx.delivery.recording.sound import Sound, pieces, size_of
@@ -22,6 +24,7 @@ from itgrix_bx.delivery.recording.sound import Sound, pieces, size_of
 log = logging.getLogger("itgrix_bx.delivery")
 
 _Make = Callable[[Sequence[Sound], BinaryIO], None]
+_Find = Callable[[str], Iterator[BinaryIO]]
 
 _EMPTY = 44  # bytes: a WAV header and nothing else
 _LARGEST = 2_000_000_000  # bytes; the portal takes 2 GB in a request
@@ -74,40 +77,30 @@ class Collector:
 
     def __init__(self, settings: Recordings) -> None:
         self._places = Places(settings.directory, settings.asterisk_directory)
+        self._messages = Messages(settings.voicemail_directory)
         self._mp3 = settings.mp3
         self._said: set[str] = set()
 
     @contextmanager
-    def collect(self, paths: Sequence[str], *, began_at: float, ended_at: float, patient: bool) -> Iterator[Ready]:
+    def collect(
+        self, paths: Sequence[str], *, began_at: float, ended_at: float, patient: bool, voicemail: bool = False
+    ) -> Iterator[Ready]:
         """The recordings `paths` of a call (unix seconds) as one, open as long as the context lasts.
 
-        Without `patient` what there is counts as complete. Raises NotReadyError, BlockedError, RefusedError.
+        `voicemail`: they are voice messages. Without `patient` what there is counts as complete. Raises NotReadyError,
+        BlockedError, RefusedError.
         """
+        find: _Find = partial(self._places.files, since=began_at)
+        if voicemail:
+            find = partial(self._messages.files, since=began_at, until=ended_at)
         with ExitStack() as stack:
-            parts = _each_once([self._look(path, began_at, stack) for path in paths])
+            parts = _each_once([_look(path, find, stack) for path in paths])
             if patient:
                 _wait_for_more(parts, ended_at)
             chosen = _longest_of_one_format(parts)
             left_out = [{"path": part.path, "why": _why_left(part)} for part in parts if part not in chosen]
             file, suffix = self._one_file([part.sound for part in chosen if part.sound], stack)
             yield Ready(file, suffix, left_out)
-
-    # --- what is there ---------------------------------------------------------------------------
-
-    def _look(self, path: str, began_at: float, stack: ExitStack) -> _Part:
-        part = _Part(path)
-        try:
-            for file in self._places.files(path, began_at):
-                stack.enter_context(file)
-                if sound := _sound(file):
-                    part.sound = sound
-                    break
-                part.problem = NotReadyError("the recording is empty so far")
-        except BlockedError:
-            raise
-        except (NotReadyError, RefusedError) as error:
-            part.problem = error
-        return part
 
     # --- one file of it --------------------------------------------------------------------------
 
@@ -137,6 +130,22 @@ class Collector:
         if text not in self._said:
             self._said.add(text)
             log.warning(text)
+
+
+def _look(path: str, find: _Find, stack: ExitStack) -> _Part:
+    part = _Part(path)
+    try:
+        for file in find(path):
+            stack.enter_context(file)
+            if sound := _sound(file):
+                part.sound = sound
+                break
+            part.problem = NotReadyError("the recording is empty so far")
+    except BlockedError:
+        raise
+    except (NotReadyError, RefusedError) as error:
+        part.problem = error
+    return part
 
 
 def _sound(file: BinaryIO) -> Sound | None:

@@ -23,14 +23,22 @@ from itgrix_bx.delivery.recording.problems import BlockedError, NotReadyError, R
 _LONGEST_NAME = 1024
 _ENDINGS = (".wav", ".mp3", ".WAV")  # Asterisk writes GSM in a WAV as .WAV
 _DATE = re.compile(r"(?<!\d)(20\d\d)(0[1-9]|1[0-2])([0-2]\d|3[01])-\d{6}(?!\d)")
-_SKEW_S = 60.0  # between our clock and the one of a file server
+SKEW_S = 60.0  # between our clock and the one of a file server
 
 
 class Places:
-    """The `[recordings]` directory; `asterisk_directory` is how Asterisk names the same."""
+    """A directory of `[recordings]`, there called `key`; `asterisk_directory` is how Asterisk names the same."""
 
-    def __init__(self, directory: Path, asterisk_directory: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        asterisk_directory: str = "",
+        *,
+        key: str = "directory",
+        if_otherwise: str = "set [recordings] asterisk_directory",
+    ) -> None:
         self._directory = directory
+        self._key, self._if_otherwise = f"[recordings] {key}", if_otherwise
         self._bases = [base for base in (asterisk_directory, str(directory), os.path.realpath(directory)) if base]
         self._tree = Tree(os.path.realpath(directory))
 
@@ -39,20 +47,24 @@ class Places:
 
         The caller closes them. Raises RefusedError, BlockedError.
         """
+        yield from self.named(said)
         root, path = self._root(), self._relative(said)
-        names = _names(path)
-        for name in names:
-            if file := _open(root, path.parent / name):
-                yield file
         for directory in self._elsewhere(path, since):
-            for name in names:
+            for name in _names(path):
                 if file := _found(root, directory / name, since):
                     yield file
+
+    def named(self, said: str) -> Iterator[BinaryIO]:
+        """Those at the very place that was said, open. The caller closes them. Raises RefusedError, BlockedError."""
+        root, path = self._root(), self._relative(said)
+        for name in _names(path):
+            if file := _open(root, path.parent / name):
+                yield file
 
     def _root(self) -> str:
         root = os.path.realpath(self._directory)
         if not os.path.isdir(root):
-            raise BlockedError(f"[recordings] directory {self._directory} is not there: set it, or mount it")
+            raise BlockedError(f"{self._key} {self._directory} is not there: set it, or mount it")
         if not os.access(root, os.X_OK):
             raise BlockedError(_no_permission(str(self._directory)))
         return root
@@ -67,8 +79,8 @@ class Places:
             if path.is_relative_to(base):
                 return path.relative_to(base)
         raise RefusedError(
-            "the recording lies outside [recordings] directory; where Asterisk names that directory otherwise, "
-            "set [recordings] asterisk_directory"
+            f"the recording lies outside {self._key}; where Asterisk names that directory otherwise, "
+            f"{self._if_otherwise}"
         )
 
     def _elsewhere(self, path: PurePosixPath, since: float) -> Iterator[PurePosixPath]:
@@ -77,7 +89,7 @@ class Places:
         likely = [PurePosixPath(), PurePosixPath(datetime.fromtimestamp(since).strftime("%Y/%m/%d"))]
         if date := _DATE.search(path.name):
             likely.insert(0, PurePosixPath(*date.groups()))
-        for directory in chain(likely, self._tree.changed_since(since - _SKEW_S)):
+        for directory in chain(likely, self._tree.changed_since(since - SKEW_S)):
             if directory not in seen:
                 seen.add(directory)
                 yield directory
@@ -146,7 +158,7 @@ def _found(root: str, relative: PurePosixPath, since: float) -> BinaryIO | None:
         file = _open(root, relative)
     except (RefusedError, NotReadyError):
         return None
-    if file is not None and os.fstat(file.fileno()).st_mtime < since - _SKEW_S:
+    if file is not None and os.fstat(file.fileno()).st_mtime < since - SKEW_S:
         file.close()
         return None
     return file
@@ -182,7 +194,7 @@ def _open(root: str, relative: PurePosixPath) -> BinaryIO | None:
 
 def _require_inside(path: str, root: str) -> None:
     if not Path(path).is_relative_to(root):
-        raise RefusedError("the recording lies outside [recordings] directory")
+        raise RefusedError(f"the recording lies outside {root}")
 
 
 def _no_permission(what: str) -> str:
