@@ -37,15 +37,17 @@ class Web:
         self.office = office
         self.base = office.settings.recordings.public_url
 
-    def announce(self, content: bytes, *paths: str, name: str = NAME, call_id: str = ID) -> str:
+    def announce(
+        self, content: bytes, *paths: str, name: str = NAME, call_id: str = ID, voicemail: bool = False
+    ) -> str:
         """The link, as delivery makes it."""
         now = time.time()
         told: dict[str, Any] = {"name": name, "paths": list(paths), "bytes": len(content), "by_link": True}
         told["sha256"] = hashlib.sha256(content).hexdigest()
         for kind, data in (
             (Kind.INBOUND, {}),
-            (Kind.ANSWER, {"extension": "101"}),
-            (Kind.HANGUP, {"own_channel": True, "recording": paths[-1]}),
+            (Kind.RING, {"extensions": ["101"]}) if voicemail else (Kind.ANSWER, {"extension": "101"}),
+            (Kind.HANGUP, {"own_channel": True, "message" if voicemail else "recording": paths[-1]}),
             (Kind.REGISTERED, {"portal_call_id": f"externalCall.{call_id}"}),
             (Kind.FINISHED, {}),
             (Kind.ATTACHING, told),
@@ -66,13 +68,13 @@ class Web:
 
 
 @pytest.fixture
-def web(make_office: MakeOffice) -> Web:
+def web(make_office: MakeOffice, tmp_path: Path) -> Web:
     port = free_port()
     here = f"127.0.0.1:{port}"
     office = make_office(
         frozenset({"web"}),
         web={"listen": here},
-        recordings={"public_url": f"http://{here}/recordings", "asterisk_directory": "/var/spool/asterisk/monitor"},
+        recordings={"public_url": f"http://{here}/recordings", "voicemail_directory": str(tmp_path / "voicemail")},
     )
     return Web(office)
 
@@ -156,6 +158,12 @@ def test_files_are_joined_for_the_portal_as_they_were_announced(web: Web) -> Non
         content = ready.content()
     answer = web.get(web.announce(content, "first.wav", "second.wav"))
     assert (answer.content, samples(answer.content)) == (content, [1, 2])
+
+
+def test_a_voice_message_is_fetched_from_its_box(web: Web, tmp_path: Path) -> None:
+    content = wav(tmp_path / "voicemail" / "default" / "101" / "INBOX" / "msg0000.wav")
+    link = web.announce(content, str(tmp_path / "voicemail/default/101/INBOX/msg0000"), voicemail=True)
+    assert web.get(link).content == content
 
 
 def test_many_at_once_get_the_same(web: Web, recorded: bytes) -> None:
