@@ -61,6 +61,7 @@ log = logging.getLogger("itgrix_bx.service")
 
 ALL = frozenset({"agi", "worker", "web"})
 _MIGRATE_AGAIN_S = 5.0
+_COMES_UP_S = 5.0  # seconds a stop waits for a start under way
 
 
 def portal_client(settings: Settings, database: Database | None = None) -> Bitrix24:
@@ -89,6 +90,7 @@ class Service:
         self._settings = settings
         self._only = only
         self._stopping = threading.Event()
+        self._coming_up: threading.Thread | None = None
         self.database = Database(settings.database.url.get_secret_value())
         self.client = portal_client(settings, self.database)
         self.metrics = Metrics()
@@ -164,7 +166,8 @@ class Service:
             with _naming("[fastagi] listen", self._settings.fastagi.listen):
                 self.agi.start()
             log.info("FastAGI on %s:%d", *self.agi.address)
-        threading.Thread(target=self._come_up, name="start", daemon=True).start()
+        self._coming_up = threading.Thread(target=self._come_up, name="start", daemon=True)
+        self._coming_up.start()
         if self.web is not None:
             self.web.start()
 
@@ -207,6 +210,8 @@ class Service:
     def stop(self, drain_s: float = 10.0) -> None:
         """Finish the sessions and requests in hand, refuse new ones."""
         self._stopping.set()
+        if self._coming_up is not None:
+            self._coming_up.join(_COMES_UP_S)  # no part may begin after it was stopped
         self.agi.stop(drain_s)
         self.devices.stop()
         if self.ami is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from itgrix_bx.calls.call import Call
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx import watcher
+from itgrix_bx.service import Service
 from sql import Database
 from sql.marks import Marks
 from tests.pbx import recorded
@@ -235,3 +237,28 @@ def test_two_machines_on_one_journal_catch_up_a_call_once(make_office: MakeOffic
 
 def test_the_columns_of_these_tests_are_those_that_were_recorded() -> None:
     assert set(recorded.CDR) <= set(row(0, TRUNK, PHONE, 1, 1))
+
+
+def test_a_service_that_is_stopped_while_it_comes_up_says_no_more_until_when_it_heard(
+    make_office: MakeOffice, pbx: Pbx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = make_office(cdr={"url": pbx.url})
+    eventually(lambda: heard_until(office))
+    office.service.stop()
+    service = Service(office.settings)
+    start, stop, past_the_watcher = service.cards.start, service.retention.stop, threading.Event()
+    stopping = threading.Thread(target=service.stop)
+
+    def slowly() -> None:
+        stopping.start()
+        past_the_watcher.wait(2)
+        start()
+
+    monkeypatch.setattr(service.cards, "start", slowly)
+    monkeypatch.setattr(service.retention, "stop", lambda: (past_the_watcher.set(), stop()))
+    service.start()
+    eventually(lambda: stopping.ident is not None)
+    stopping.join(20)
+    assert service._coming_up is not None
+    service._coming_up.join(5)
+    assert not service.watcher._thread.is_alive()
