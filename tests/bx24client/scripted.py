@@ -97,7 +97,7 @@ class ScriptedPortal:
 
 
 def _requests(stream: Any, number: int) -> Iterator[Request]:
-    while line := stream.readline():
+    while (line := stream.readline()).endswith(b" HTTP/1.1\r\n"):  # a TLS greeting may hold line ends, too
         path = line.split(b" ")[1].decode()
         headers = {}
         while (header := stream.readline().strip()) != b"":
