@@ -65,6 +65,8 @@ class Database:
         self._last_commit = 0.0
         self._failed: dict[object, tuple[float, Exception]] = {}  # key -> when something of it failed, and why
         self._connection: Connection | None = None  # the writer's own
+        self._memory: dict[str, Any] = {}
+        self._version: int | None = None
 
     def write(self, job: Callable[[Connection], T], *, timeout_s: float = 10.0) -> T:
         """Run `job` in a transaction of the writer; its result once committed.
@@ -115,6 +117,18 @@ class Database:
                 return query(connection)
         except SQLAlchemyError as error:
             raise away(error) from error
+
+    def memory(self, connection: Connection) -> dict[str, Any]:
+        """What writes have noted here and is still true: nobody else has written since, and none of them failed.
+
+        For the writer's transactions. Only SQLite tells whether anybody else has written; elsewhere it is always empty.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return {}
+        version = connection.connection.cursor().execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._memory, self._version = {}, version
+        return self._memory
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -212,6 +226,7 @@ class Database:
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
+        self._version = None
         if connection is not None:
             connection.close()
 

@@ -7,6 +7,7 @@ look for, so any number of processes may report on one call.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,6 +69,7 @@ _FORGOTTEN = (
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
 _GOING_ON = ("open", "registered", "failed")  # `failed`: its registration was
 _EVENT = ("event_id", "call_id", "kind", "at", "data")
+_REMEMBERED = 512  # calls whose events are kept in memory: a call's hooks and answers come in a rush
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,7 +120,10 @@ class Journal:
         self._database = database
         self._due = due
         self._insert_event = Prepared(database, _insert_ignoring_repeats(database), _EVENT)
-        self._insert_call = Prepared(database, sa.insert(calls), (*_COLUMNS, "call_id"))
+        # MySQL would take a CALL_ID that is another call's, too, for a reason to update: that call's row.
+        self._upserts = database.engine.dialect.name == "sqlite"
+        insert = _insert_or_update() if self._upserts else sa.insert(calls)
+        self._insert_call = Prepared(database, insert, (*_COLUMNS, "call_id"))
         self._update_call = Prepared(database, _setting(_COLUMNS))
         self._update_and_release = Prepared(database, _setting((*_COLUMNS, *_LEASE)))
         self._events_of = Prepared(database, _EVENTS_OF)
@@ -160,7 +165,7 @@ class Journal:
         knows the call). None when it adds nothing. Raises DatabaseAwayError."""
 
         def job(connection: Connection) -> Appended | None:
-            added = missing(self._known(connection, [call_id])[call_id])
+            added = missing(self._known(connection, [call_id], self._database.memory(connection))[call_id])
             (outcome,) = self._append_all(connection, [_Entry(added)]) if added else [None]
             assert not isinstance(outcome, LeaseLostError)
             return outcome
@@ -171,23 +176,30 @@ class Journal:
 
     def _append_all(self, connection: Connection, entries: Sequence[_Entry]) -> list[Appended | LeaseLostError]:
         """Store what several threads brought, with few statements."""
-        drafts = {
-            call_id: _Draft(known)
-            for call_id, known in self._known(connection, list(dict.fromkeys(e.call_id for e in entries))).items()
-        }
+        remembered = self._database.memory(connection)
+        call_ids = list(dict.fromkeys(entry.call_id for entry in entries))
+        known = self._known(connection, call_ids, remembered)
+        drafts = {call_id: _Draft(known[call_id]) for call_id in call_ids}
         owners = self._owners_of(connection, entries)
         held = self._held(connection, entries)
         appended = [_add(drafts[entry.call_id], entry, owners, held) for entry in entries]
-        self._save(connection, [draft for draft in drafts.values() if draft.touched])
+        changed = [draft for draft in drafts.values() if draft.touched]
+        self._save(connection, changed)
+        _remember(remembered, changed)
         return appended
 
-    def _known(self, connection: Connection, call_ids: Sequence[str]) -> dict[str, list[Event]]:
-        if self._lock is not None:
-            self._lock.among(connection, call_ids)
-        known: dict[str, list[Event]] = {call_id: [] for call_id in call_ids}
-        for event_id, call_id, kind, at, data in self._events_of.among(connection, call_ids):
-            mine = _whose(call_ids, call_id)
-            known[mine].append(Event(mine, Kind(kind), at, json.loads(data), event_id))
+    def _known(
+        self, connection: Connection, call_ids: Sequence[str], remembered: Mapping[str, list[Event]]
+    ) -> dict[str, list[Event]]:
+        """The events of each. Every row that is read gives other threads the processor, and the whole journal waits
+        until this one has it back: what this process wrote last is not read again."""
+        known: dict[str, list[Event]] = {call_id: remembered.get(call_id, []) for call_id in call_ids}
+        if wanted := [call_id for call_id in call_ids if call_id not in remembered]:
+            if self._lock is not None:
+                self._lock.among(connection, wanted)
+            for event_id, call_id, kind, at, data in self._events_of.among(connection, wanted):
+                mine = _whose(wanted, call_id)
+                known[mine].append(Event(mine, Kind(kind), at, json.loads(data), event_id))
         return known
 
     def _owners_of(self, connection: Connection, entries: Sequence[_Entry]) -> dict[str, str]:
@@ -206,10 +218,14 @@ class Journal:
     def _save(self, connection: Connection, drafts: Sequence[_Draft]) -> None:
         if added := [_event_row(event) for draft in drafts for event in draft.added]:
             self._insert_event.insert(connection, added)
+        self._save_calls(connection, drafts)
+
+    def _save_calls(self, connection: Connection, drafts: Sequence[_Draft]) -> None:
         rows = {draft.call_id: self._call_row(draft.call) for draft in drafts}
-        if made := [rows[d.call_id] | {"call_id": d.call_id} for d in drafts if d.new]:
+        at_once = [d for d in drafts if d.new or (self._upserts and not d.released)]
+        if made := [rows[d.call_id] | {"call_id": d.call_id} for d in at_once]:
             self._insert_call.insert(connection, made)
-        if changed := [rows[d.call_id] | {"of_call": d.call_id} for d in drafts if not d.new and not d.released]:
+        if changed := [rows[d.call_id] | {"of_call": d.call_id} for d in drafts if d not in at_once and not d.released]:
             self._update_call.run(connection, *changed)
         if freed := [rows[d.call_id] | _NO_LEASE | {"of_call": d.call_id} for d in drafts if not d.new and d.released]:
             self._update_and_release.run(connection, *freed)
@@ -369,6 +385,7 @@ class Journal:
             locked = connection.execute(_FORGOTTEN, {"ids": [row.id for row in found]})
             rows = [row for row in locked if row.step is None]
             if rows:
+                self._database.memory(connection).clear()
                 connection.execute(sa.delete(events).where(events.c.call_id.in_([row.call_id for row in rows])))
                 connection.execute(sa.delete(calls).where(calls.c.id.in_([row.id for row in rows])))
             return len(rows)
@@ -378,6 +395,14 @@ class Journal:
     def _set(self, call_id: str, owner: str, values: Mapping[str, Any]) -> None:
         mine = sa.and_(calls.c.call_id == call_id, calls.c.lease_owner == owner)
         self._database.write(lambda c: c.execute(sa.update(calls).where(mine).values(**values)))
+
+
+def _remember(remembered: dict[str, list[Event]], drafts: Iterable[_Draft]) -> None:
+    for draft in drafts:
+        remembered.pop(draft.call_id, None)
+        remembered[draft.call_id] = draft.events
+    for call_id in list(itertools.islice(remembered, max(0, len(remembered) - _REMEMBERED))):
+        del remembered[call_id]
 
 
 def _whose(wanted: Sequence[str], found: str) -> str:
@@ -430,6 +455,13 @@ def _portal_id(event: Event) -> str:
 
 def _setting(names: Sequence[str]) -> Any:
     return _OF_CALL.values({name: sa.bindparam(name) for name in names})
+
+
+def _insert_or_update() -> Any:
+    insert = sqlite.insert(calls)
+    return insert.on_conflict_do_update(
+        index_elements=["call_id"], set_={name: insert.excluded[name] for name in _COLUMNS}
+    )
 
 
 def _insert_ignoring_repeats(database: Database) -> Any:

@@ -146,6 +146,38 @@ def test_many_threads_writing_at_once_lose_nothing(database: Database) -> None:
     assert sum(len(journal.events(f"1.{n}")) for n in range(4)) == 80
 
 
+def test_what_another_process_wrote_meanwhile_is_known_to_the_next_write(journal: Journal, database: Database) -> None:
+    other = Journal(Database(database.engine.url.render_as_string(hide_password=False)), due)
+    journal.append([inbound("1.1")])
+    other.append([Event("1.1", Kind.REGISTERED, 1.7e9 + 1, {"portal_call_id": "externalCall.a"})])
+    assert journal.append([Event("1.1", Kind.RING, 1.7e9 + 2, {"extensions": ["101"]})]).call == journal.call("1.1")
+    assert other.append([Event("1.1", Kind.RING, 1.7e9 + 3, {"extensions": ["102"]})]).call == journal.call("1.1")
+
+
+def test_nothing_of_a_write_that_failed_is_taken_for_stored(journal: Journal) -> None:
+    journal.append([inbound("1.1")])
+    with pytest.raises(TypeError):
+        journal.append([Event("1.1", Kind.ANSWER, 1.7e9 + 1, {"extension": "101", "no JSON": object()})])
+    assert journal.append([Event("1.1", Kind.RING, 1.7e9 + 2, {"extensions": ["102"]})]).call == journal.call("1.1")
+    assert [leg.extension for leg in journal.append([inbound("1.1")]).call.legs] == ["102"]
+
+
+def test_a_call_forgotten_since_its_last_write_is_new_again(journal: Journal) -> None:
+    journal.append([inbound("1.1"), Event("1.1", Kind.SKIPPED, 1_700_000_000.0, {"reason": "a rule"})])
+    assert journal.forget(time.time(), 10) == 1
+    assert journal.append([inbound("1.1")]).new
+
+
+def test_many_calls_in_one_write_keep_what_each_brought(journal: Journal) -> None:
+    """More than are remembered: the oldest are read again."""
+    told: SimpleQueue[Exception | None] = SimpleQueue()
+    for n in range(600):
+        journal.append_soon([inbound(f"1.{n}", did=str(n))], lambda _, error: told.put(error))
+    assert [told.get(timeout=30) for _ in range(600)] == [None] * 600
+    for n in (0, 300, 599):
+        assert journal.append([Event(f"1.{n}", Kind.RING, 1.7e9 + 2, {"extensions": ["101"]})]).call.did == str(n)
+
+
 def test_two_processes_reporting_a_new_call_at_once_make_one(database: Database) -> None:
     journals = [Journal(Database(database.engine.url.render_as_string(hide_password=False)), due) for _ in range(4)]
     start = threading.Barrier(4)
