@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -51,16 +52,52 @@ _SPARE_S = 0.1  # of the deadline, for our own work around the request
 
 _NO_DEALS_S = 600.0  # how long a portal that may not tell deals is not asked for them
 
-_Answer = SimpleQueue["Heard"]
-
 
 @dataclasses.dataclass(slots=True)
 class Heard:
-    """What came back in time: None where it did not."""
+    """What came back in time: None where it did not. `events` are for who hears it to journal, with what is made of
+    it: one write instead of two."""
 
     entities: Entities | None = None
     portal_call_id: str = ""
     deals: Deals | None = None
+    events: Sequence[Event] = ()
+
+
+class _Answer:
+    """Hands what was heard to the caller who waits for it, as long as they do."""
+
+    def __init__(self) -> None:
+        self._heard: SimpleQueue[Heard] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._waited_for = True
+
+    def give(self, heard: Heard) -> bool:
+        """Whether somebody takes it."""
+        with self._lock:
+            if self._waited_for:
+                self._heard.put(heard)
+            return self._waited_for
+
+    def take(self, until: float) -> Heard | None:
+        """What is given until then (monotonic)."""
+        try:
+            return self._heard.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            return self.leave()
+
+    def leave(self) -> Heard | None:
+        """Wait no longer; what was given in this very moment."""
+        with self._lock:
+            self._waited_for = False
+        return None if self._heard.empty() else self._heard.get()
+
+
+def _nobody() -> _Answer:
+    """An answer that nobody waits for."""
+    answer = _Answer()
+    answer.leave()
+    return answer
 
 
 class Reception:
@@ -81,7 +118,7 @@ class Reception:
         if not self._portal.health.prompt:
             return self._without_portal(call, search)
         known = self._from_memory(call, deals) if search and self._inbound().answer == "cache" else None
-        answer: _Answer = SimpleQueue()
+        answer = _Answer() if known is None else _nobody()
         self._submit(call, answer, search=search, waiting=known is None, until=until, deals=deals)
         heard = Heard(known) if known is not None else self._await(answer, until)
         return self._with_deals(call, heard)
@@ -97,7 +134,7 @@ class Reception:
         """Find the client of a call that is registered already or will be."""
         if not self._portal.health.prompt:
             return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
-        answer: _Answer = SimpleQueue()
+        answer = _Answer()
         in_doubt = call.register_doubt is not None
         parcel = self._search_parcel(call, answer, until, "caller", deals=deals, in_doubt=lambda: in_doubt)
         self._portal.submit(parcel)
@@ -111,14 +148,14 @@ class Reception:
 
     def register(self, call: Call) -> None:
         """Let the portal know of a call nobody waits for."""
-        self._portal.submit(self._register_parcel(call, SimpleQueue(), time.monotonic(), "card"))
+        self._portal.submit(self._register_parcel(call, _nobody(), time.monotonic(), "card"))
 
     def _await(self, answer: _Answer, until: float) -> Heard:
-        try:
-            return answer.get(timeout=max(0.0, until - time.monotonic()))
-        except Empty:
+        heard = answer.take(until)
+        if heard is None:
             self._portal.health.missed_deadline()
             return Heard()
+        return heard
 
     # --- the portal has failed its callers --------------------------------------------------------
 
@@ -132,9 +169,7 @@ class Reception:
         return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
 
     def _probe(self, call: Call) -> None:
-        parcel = self._search_parcel(
-            call, SimpleQueue(), time.monotonic() + self._inbound().deadline, "caller", _PROBE_S
-        )
+        parcel = self._search_parcel(call, _nobody(), time.monotonic() + self._inbound().deadline, "caller", _PROBE_S)
         parcel.future.add_done_callback(lambda _: self._portal.health.probed())
         self._portal.submit(parcel)
 
@@ -152,7 +187,7 @@ class Reception:
             searching = self._search_parcel(
                 call, answer, until, lane, deals=deals, in_doubt=lambda: _has_failed(registering)
             )
-            registering = self._register_parcel(call, SimpleQueue(), until + _CARD_WITHIN_S, "card", behind=searching)
+            registering = self._register_parcel(call, _nobody(), until + _CARD_WITHIN_S, "card", behind=searching)
             self._portal.submit(searching, registering)
 
     def _chain(self, call: Call, answer: _Answer, until: float, lane: str, *, deals: bool) -> Parcel:
@@ -255,16 +290,15 @@ class Reception:
         try:
             result = future.result()
         except BitrixError as error:
-            answer.put(Heard())
-            self._logbook.record_soon([failure(call, error)])
+            self._tell(answer, Heard(events=[failure(call, error)]))
             return
         entities = self._entities(call, result, until)
         registered, event = _outcome_of_register(call, result)
         deals = self._deals(call, result, entities, registered.created if registered else ())
-        answer.put(Heard(entities, registered.call_id if registered else "", deals))
         if registered and card and entities and result.get("show") and (person := entities[0]["responsible"]):
             event.data["card"] = [person["user_id"]]
-        self._logbook.record_soon([*_client_event(call, entities, deals), event])
+        events = [*_client_event(call, entities, deals), event]
+        self._tell(answer, Heard(entities, registered.call_id if registered else "", deals, events))
 
     def _found(
         self, call: Call, answer: _Answer, until: float, future: Future[BatchResult], in_doubt: Callable[[], bool]
@@ -273,26 +307,26 @@ class Reception:
             result = future.result()
         except BitrixError as error:
             log.warning("call %s: the client was not found out: %s", call.call_id, error)
-            answer.put(Heard())
+            self._tell(answer, Heard())
             return
         entities = self._entities(call, result, until)
         if entities and in_doubt():
             entities = not_made_by(call, entities)
         deals = self._deals(call, result, entities)
-        answer.put(Heard(entities, deals=deals))
-        if entities is not None:
-            self._logbook.record_soon(_client_event(call, entities, deals))
+        self._tell(answer, Heard(entities, deals=deals, events=_client_event(call, entities, deals)))
 
     def _registered(self, call: Call, answer: _Answer, future: Future[BatchResult]) -> None:
         try:
             result = future.result()
         except BitrixError as error:
-            answer.put(Heard())
-            self._logbook.record_soon([failure(call, error)])
+            self._tell(answer, Heard(events=[failure(call, error)]))
             return
         registered, event = _outcome_of_register(call, result)
-        answer.put(Heard(None, registered.call_id if registered else ""))
-        self._logbook.record_soon([event])
+        self._tell(answer, Heard(None, registered.call_id if registered else "", events=[event]))
+
+    def _tell(self, answer: _Answer, heard: Heard) -> None:
+        if not answer.give(heard) and heard.events:
+            self._logbook.record_soon(heard.events)
 
     def _entities(self, call: Call, result: BatchResult, until: float) -> Entities | None:
         if time.monotonic() <= until:

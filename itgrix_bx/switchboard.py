@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,10 @@ class Switchboard:
             return Reply(DEFERRED)
         inbound = call.direction == "in"
         heard = self._reception.ask(call, search=inbound, until=until, deals=inbound and self._wants_deals(call))
-        return self._reply(call, heard) if inbound else _registered_or_deferred(heard.portal_call_id)
+        if inbound:
+            return self._reply(call, heard)
+        self._journal(heard.events)
+        return _registered_or_deferred(heard.portal_call_id)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
         """A repeated hook, or another leg: no second registration."""
@@ -122,16 +126,24 @@ class Switchboard:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
             heard = self._reception.search(call, until=until, deals=self._wants_deals(call))
-            return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals))
+            return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals, heard.events))
         if kind is Kind.OUTBOUND:
             return _registered_or_deferred(call.portal_call_id)
         return self._reply(call, Heard(call.entities, call.portal_call_id, call.deals))
 
     def _reply(self, call: Call, heard: Heard) -> Reply:
-        route = self._router.decide(call, heard)
-        self._logbook.record_soon([_routed(call.call_id, route)])
+        events = [*heard.events]
+        try:
+            route = self._router.decide(call, heard)
+            events.append(_routed(call.call_id, route))
+        finally:
+            self._journal(events)
         reply = _registered_or_deferred(heard.portal_call_id)
         return Reply(reply.state, reply.portal_call_id, route, self._caller_name(call, heard, route))
+
+    def _journal(self, events: Sequence[Event]) -> None:
+        if events:
+            self._logbook.record_soon(events)
 
     def _wants_deals(self, call: Call) -> bool:
         line = self._employees.lines.of_call(call.did, call.trunk)
