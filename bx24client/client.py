@@ -404,8 +404,8 @@ class Bitrix24:
             self._note(commands[key].method, error)
 
     def _learn_batch(self, commands: Mapping[str, Command[Any]], result: object) -> None:
-        times = result.get("result_time") if isinstance(result, Mapping) else None
-        if isinstance(times, (Mapping, list)):
+        times = result.get("result_time") if isinstance(result, dict) else None
+        if isinstance(times, (dict, list)):
             for key, time_of_command in php.mapping(times).items():
                 if key in commands:
                     self.durations.learn(commands[key].method, time_of_command)

@@ -103,7 +103,7 @@ class Answer(Generic[T]):
 def _references(value: object) -> Iterator[Ref]:
     if isinstance(value, Ref):
         yield value
-    elif isinstance(value, str):
+    elif isinstance(value, (str, int)):
         return
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -202,6 +202,6 @@ def _one(
 
 
 def _refusal(error: object, method: str) -> BitrixError:
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         return portal_error(error.get("error"), error.get("error_description"), 200, method)
     return portal_error("", error, 200, method)

@@ -57,7 +57,7 @@ class Durations:
 
     def learn(self, method: str, time: object) -> float | None:
         """Read the `time` block of an answer. Returns the portal's duration, None if it has none."""
-        if not isinstance(time, Mapping):
+        if not isinstance(time, dict):
             return None
         duration = number(time.get("duration"))
         if duration is None:

@@ -25,7 +25,7 @@ class ShapeError(ValueError):
 
 def mapping(value: object) -> dict[str, Any]:
     """A map of an answer: an empty one arrives as `[]`, one with keys 0, 1, 2 as a list."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}
     if isinstance(value, list):
         return {str(index): item for index, item in enumerate(value)}
@@ -38,7 +38,7 @@ def rows(value: object) -> list[Any]:
     """A list of an answer: one with gaps arrives as a map."""
     if isinstance(value, list):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return list(value.values())
     if value is None:
         return []
@@ -134,7 +134,9 @@ def _pairs(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], prefix: str) 
         if item is None:
             continue
         name = _nested(prefix, str(key))
-        if isinstance(item, (Mapping, list, tuple)):
+        if isinstance(item, (str, int)):  # nearly all are, and what is no leaf takes longer to tell
+            yield f"{name}={_quoted_leaf(item)}"
+        elif isinstance(item, (Mapping, list, tuple)):
             yield from _pairs(item, name)
         else:
             yield f"{name}={_quoted_leaf(item)}"

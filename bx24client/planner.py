@@ -138,6 +138,8 @@ class Planner:
 
     def next(self) -> Load | float | None:
         """The load that leaves now, or the seconds until one may, or None when nothing waits."""
+        if not self._waiting:
+            return None
         soonest: float | None = None
         for kind in _SHARES:
             waiting = self._in_order(kind)

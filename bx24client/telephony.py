@@ -276,7 +276,7 @@ def _entity(row: dict[str, Any]) -> CrmEntity | None:
 
 def _responsible(row: dict[str, Any]) -> Responsible | None:
     person = row.get("ASSIGNED_BY")
-    details = php.mapping(person) if isinstance(person, Mapping) else {}
+    details = php.mapping(person) if isinstance(person, dict) else {}
     user_id = php.integer(details.get("ID")) or php.integer(row.get("ASSIGNED_BY_ID"))
     if not user_id:
         return None
@@ -318,7 +318,7 @@ def _upload_url(result: Any) -> UploadUrl:
 
 
 def _asked_for(row: Any, filter: Mapping[str, Any]) -> bool:
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         return False
     asked = {key.lstrip("="): value for key, value in filter.items()}
     exact = (key for key in ("CALL_ID", "EXTERNAL_CALL_ID") if isinstance(asked.get(key), str))

@@ -344,6 +344,7 @@ class _TimedSocket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._headers = b""
         self._limit_s: float | None = None
         self.used_at = time.monotonic()
 
@@ -359,16 +360,18 @@ class _TimedSocket:
             self._limit_s = seconds
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        view = memoryview(data).cast("B")
         exchange = _exchange_now()
-        # http.client sends all headers in one piece of their own, before the body.
-        is_body, exchange.headers_out = exchange.headers_out, True
+        if not exchange.headers_out:
+            # http.client sends all headers in one piece of their own; they leave with the first of the body.
+            exchange.headers_out, self._headers = True, bytes(data)
+            return
+        view = memoryview(data).cast("B")
         for start in range(0, len(view), _CHUNK):
             piece = view[start : start + _CHUNK]
+            headers, self._headers = self._headers, b""
             self._limit(exchange.allow("write", exchange.timeouts.write))
-            if is_body:
-                exchange.about_to_send(len(piece))
-            self._sock.sendall(piece, flags)
+            exchange.about_to_send(len(piece))
+            self._sock.sendall(headers + piece if headers else piece, flags)
 
     def makefile(self, *_args: Any, **_kwargs: Any) -> io.BufferedReader:
         # The socket's own file keeps the descriptor open until the answer is read completely.
@@ -477,6 +480,13 @@ class _Adapter(HTTPAdapter):
         if pool is None:
             pool = self._pools[key] = super().get_connection_with_tls_context(request, verify)
         return pool
+
+    def build_response(self, _: requests.PreparedRequest, answer: Any) -> requests.Response:
+        # Of the library's own, which also looks for cookies and an encoding, this is what is read.
+        response = requests.Response()
+        response.status_code, response.raw = answer.status, answer
+        response.headers = CaseInsensitiveDict(answer.headers)
+        return response
 
     def close(self) -> None:
         self._pools.clear()

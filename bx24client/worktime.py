@@ -112,4 +112,5 @@ class Worktime:
         return CAUTIOUS_S if method.casefold() in _CAREFUL else None
 
     def _of(self, method: str) -> _Method:
-        return self._methods.setdefault(method.casefold(), _Method())
+        name = method.casefold()
+        return self._methods.get(name) or self._methods.setdefault(name, _Method())
