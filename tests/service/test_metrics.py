@@ -72,7 +72,7 @@ def test_what_is_owed_and_what_goes_wrong_can_be_seen(office: Office) -> None:
     for n in range(4):
         missed(office, f"17.{n}")
     eventually(lambda: not office.service.client.health.well)
-    found = eventually(lambda: (s := scrape(office))["itgrix_bx_backlog_calls", "register", "later"] and s)
+    found = eventually(lambda: (s := scrape(office)).get(("itgrix_bx_backlog_calls", "register", "later")) and s)
     assert found["itgrix_bx_calls", "ended"] == 4
     assert found["itgrix_bx_backlog_oldest_seconds", "register"] > 0
     assert found["itgrix_bx_portal_requests_total", "AuthFailed"] >= 1
