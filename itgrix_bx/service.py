@@ -107,8 +107,9 @@ class Service:
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
         self.retention = Retention(self.journal, settings.journal.keep_days)
         self.fetching = Fetching(settings.recordings.public_url, Notes(self.database))
+        marks = Marks(self.database)
         self.worker = Worker(
-            settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers
+            settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers, marks
         )
         self.ami: Ami | None = None
         self.feed: feed.Feed | None = None
@@ -122,7 +123,7 @@ class Service:
             self.feed = feed.Feed(self._house, self.logbook, self.ami, self.devices, records=records)
             self.closer = Closer(settings, self.logbook, self.ami)
             self.own_lists = OwnLists(self.ami, number_store)
-        self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, Marks(self.database))
+        self.watcher = Watcher(settings, self.logbook, self.employees, self.numbers, marks)
         self.rules = LiveRules(Routing(self.database))
         self.talks = Talks(
             self.journal,

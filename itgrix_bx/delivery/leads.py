@@ -2,10 +2,15 @@
 
 register makes leads of clients nobody knows, and of known ones only as the portal's own option says. What is open
 cannot be told to it in the request that finds it out, so this is asked afterwards, when nobody waits.
+
+Between that question and the lead the portal keeps nobody out: of two calls of one client that end at once both would
+find nothing open. So of the calls of a client one at a time has the turn, on whatever machine, and keeps it while it
+is not known what became of its request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -16,12 +21,15 @@ from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent
-from itgrix_bx.delivery.schedule import LEAD, settled_at
+from itgrix_bx.delivery.schedule import LEAD, LEASE_S, settled_at
 from itgrix_bx.delivery.trouble import failed, fate, retry_in
+from sql.database import DatabaseAwayError
+from sql.marks import Marks
 
 _REQUEST_S = 60.0
 _ORIGINATOR = "itgrix-bx"
 _LONGEST_TITLE = 255
+_LONGEST_PAUSE_S = 60.0
 # No reason to keep the recording waiting: a right that is missing is missing for long.
 _WITHOUT = (AuthFailed, MethodNotFound)
 
@@ -31,23 +39,37 @@ Key = tuple[str, int]
 class Lead:
     """Adds the lead. The portal adds one each time it is asked, so after a lost answer it is looked for first."""
 
-    def __init__(self, settings: Settings, client: Bitrix24) -> None:
+    def __init__(self, settings: Settings, client: Bitrix24, marks: Marks) -> None:
         self._settings = settings
         self._client = client
+        self._marks = marks
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
-        """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
+        """What came of it, as events. Raises DatabaseAwayError and what `begin` raises; nothing was sent then."""
+        # The call's own turn, not this process's: who takes the call over goes on with it.
+        turn, owner = f"lead {call.client_number}", self._origin(call)
+        if not self._marks.take(turn, owner, now=time.time(), for_s=LEASE_S):
+            return [_later(call)]
+        event = self._in_turn(call, begin)
+        if not event.data.get("doubt", event.kind is Kind.LEAD_FAILED and call.lead_doubt is not None):
+            with contextlib.suppress(DatabaseAwayError):  # it ends by itself
+                self._marks.give_back(turn, owner)
+        return [event]
+
+    def _in_turn(self, call: Call, begin: Begin) -> Event:
         try:
-            return [self._known(call) or self._none_needed(call) or self._add(call, begin)]
+            return self._known(call) or self._none_needed(call) or self._add(call, begin)
         except BitrixError as error:  # a question failed
-            return [_failed(call, error)]
+            return _failed(call, error)
+
+    def _origin(self, call: Call) -> str:
+        return portal.external_call_id(self._settings.pbx.name, call.call_id)
 
     def _known(self, call: Call) -> Event | None:
         """What can be said after a doubt without adding anything; None: a lead may be added now."""
         if call.lead_doubt is None:
             return None
-        origin = portal.external_call_id(self._settings.pbx.name, call.call_id)
-        found = self._ask(crm.leads_of(_ORIGINATOR, origin))
+        found = self._ask(crm.leads_of(_ORIGINATOR, self._origin(call)))
         if found:
             return _event(call, Kind.LEAD, lead_id=found[0], found_by_origin=True)
         now, settled = time.time(), settled_at(call.lead_doubt)
@@ -89,7 +111,7 @@ class Lead:
             "SOURCE_ID": call.line_rules.get("source") or "CALL",
             "PHONE": [{"VALUE": call.client_number, "VALUE_TYPE": "WORK"}],
             "ORIGINATOR_ID": _ORIGINATOR,
-            "ORIGIN_ID": portal.external_call_id(self._settings.pbx.name, call.call_id),
+            "ORIGIN_ID": self._origin(call),
         }
         return fields | {f"{kind}_ID": number for kind, number in _clients(call)}
 
@@ -105,6 +127,13 @@ def _clients(call: Call) -> set[Key]:
 
 def _is_of(deal: Deal, clients: set[Key]) -> bool:
     return bool(clients & {("CONTACT", deal.contact_id or 0), ("COMPANY", deal.company_id or 0)})
+
+
+def _later(call: Call) -> Event:
+    """Another call of the client has the turn."""
+    now = time.time()
+    pause = min(_LONGEST_PAUSE_S, max(2.0, (now - (call.over_since or now)) / 3))
+    return _event(call, Kind.LEAD_FAILED, detail="another call of this client comes first", retry_at=now + pause)
 
 
 def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:

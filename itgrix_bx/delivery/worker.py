@@ -32,6 +32,7 @@ from itgrix_bx.numbers import Numbers
 from itgrix_bx.spool import SpoolError
 from sql.database import DatabaseAwayError
 from sql.journal import CLOCK_WAS_WRONG_S, LeaseLostError
+from sql.marks import Marks
 
 log = logging.getLogger("itgrix_bx.delivery")
 
@@ -85,6 +86,7 @@ class Worker:
         employees: Employees,
         fetching: Fetching,
         numbers: Numbers,
+        marks: Marks,
     ) -> None:
         def directory() -> Directory:
             return employees.directory
@@ -95,7 +97,7 @@ class Worker:
         self._steps: dict[str, Step] = {
             REGISTER: Register(settings, client, directory, lambda: numbers.current).step,
             FINISH: Finish(settings, client, cards, directory).step,
-            LEAD: Lead(settings, client).step,
+            LEAD: Lead(settings, client, marks).step,
             ATTACH: Attach(settings, client, fetching).step,
         }
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"

@@ -220,6 +220,24 @@ def test_an_answer_that_was_lost_does_not_make_two_leads(office: Office, fault: 
     assert told_lead(office, ID)["lead_id"] == lead(office)["id"]
 
 
+@pytest.mark.parametrize("fault", ["slow", "reset"])
+def test_two_calls_of_one_client_that_end_at_once_make_one_lead(eager: Office, fault: str) -> None:
+    """Whoever looks while the other's lead is on its way finds nothing open."""
+    running = {"delay_s": 1.0} if fault == "slow" else {"works_on_s": 1.0}
+    eager.portal.faults([{"method": "crm.lead.add", "kind": fault, "times": 1, **running}])
+    both = [ID, "1700000000.2"]
+    for call_id in both:
+        eager.hook("inbound", call_id, DID)
+        eager.hook("answer", call_id, "102")
+    for call_id in both:
+        eager.hook("hangup", call_id, "in", DIALSTATUS="ANSWER", CONNECTED="102")
+    for call_id in both:
+        eager.until(call_id, "complete")
+    told = [told_lead(eager, call_id) for call_id in both]
+    assert lead(eager)["id"] in [data.get("lead_id") for data in told]
+    assert f"lead {lead(eager)['id']} is open" in [data.get("why") for data in told]
+
+
 @pytest.mark.parametrize("arrived", [True, False])
 def test_a_program_that_died_while_it_added_a_lead_adds_no_second_one(
     make_office: Callable[..., Office], arrived: bool
