@@ -30,13 +30,14 @@ def _numbering(store: Store, settings: Settings) -> tuple[str, Numbering]:
 
 
 class Numbers:
-    """`current` is what hooks and delivery go by, without any I/O."""
+    """`current` is what hooks and delivery go by, without any I/O; `known` once the rules have been read."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
         self._version = ""
         self.current = Numbering(settings.country, settings.anonymous)
+        self.known = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="numbers", daemon=True)
 
@@ -52,6 +53,7 @@ class Numbers:
         try:
             if self._store.version() != self._version:
                 self._version, self.current = _numbering(self._store, self._settings)
+            self.known = True
         except DatabaseAwayError as error:
             log.debug("numbers: %s", error)
 

@@ -28,6 +28,8 @@ log = logging.getLogger("itgrix_bx.switchboard")
 
 REGISTERED, DEFERRED, SKIPPED = "registered", "deferred", "skipped"
 NO_ROUTE = Route()
+_COMES_UP_S = 2.0  # within this time a program that was just started has read its rules, unless the database is away
+_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,13 @@ class Switchboard:
         self._employees = employees
         self._numbers = numbers
         self._router = router
+        self._comes_up_until = time.monotonic() + _COMES_UP_S
 
     # --- hooks that may wait for the portal ------------------------------------------------------
 
     def inbound(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """An external call enters: register it, find its client; `until` is monotonic seconds."""
-        return self._said(
-            call_id, Kind.INBOUND, self._enter(call_id, at, Kind.INBOUND, self._from_client(facts), until)
-        )
+        return self._said(call_id, Kind.INBOUND, self._enter(call_id, at, Kind.INBOUND, facts, until))
 
     def route(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """The administrator wants the responsible tried now: reuse what `inbound` learnt."""
@@ -73,11 +74,10 @@ class Switchboard:
         if known is not None:
             self._logbook.record([_heard(call_id, Kind.ROUTE, at, self._from_client(facts)), _routed(call_id, known)])
             return Reply(DEFERRED, route=known)
-        return self._said(call_id, Kind.ROUTE, self._enter(call_id, at, Kind.ROUTE, self._from_client(facts), until))
+        return self._said(call_id, Kind.ROUTE, self._enter(call_id, at, Kind.ROUTE, facts, until))
 
     def outbound(self, call_id: str, at: float, facts: dict[str, Any], until: float) -> Reply:
         """A trunk is about to be dialled: register the call, or add a leg to the one that is known."""
-        facts = facts | {"client_number": self._dialled(facts)}
         return self._said(call_id, Kind.OUTBOUND, self._enter(call_id, at, Kind.OUTBOUND, facts, until))
 
     def _said(self, call_id: str, kind: Kind, reply: Reply) -> Reply:
@@ -86,7 +86,11 @@ class Switchboard:
         return reply
 
     def _enter(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
-        event = _heard(call_id, kind, at, facts)
+        rules_known = self._await_rules(until)
+        number = {"client_number": self._dialled(facts)} if kind is Kind.OUTBOUND else self._from_client(facts)
+        event = _heard(call_id, kind, at, facts | number)
+        if not rules_known:
+            return self._only_note(event)
         opening = self._opening(event)
         appended = self._logbook.record([event], if_new=opening)
         call = appended.call if appended is not None else fold([event, *opening])
@@ -97,6 +101,20 @@ class Switchboard:
         elif appended is not None and not appended.new:
             return self._known(call, kind, until)
         return Reply(SKIPPED) if call.skipped else self._ask(call, until)
+
+    def _await_rules(self, until: float) -> bool:
+        """Whether it can be said whose calls are none for the CRM, and what becomes of the others."""
+        end = min(until, self._comes_up_until)
+        while not (known := self._employees.lines.known and self._numbers.known) and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+        return known
+
+    def _only_note(self, event: Event) -> Reply:
+        """A program that has just begun, or has not found its database since, leaves decisions to delivery."""
+        appended = self._logbook.record([event])
+        if appended is not None and appended.call.skipped:
+            return Reply(SKIPPED)
+        return _registered_or_deferred(appended.call.portal_call_id if appended is not None else "")
 
     def _opening(self, event: Event) -> list[Event]:
         """What belongs to a call's first hook: why it is skipped, or what will be registered."""

@@ -93,6 +93,7 @@ class Call:
     trunk: str = ""
     line: str = ""  # the portal's external line
     line_rules: dict[str, Any] = field(default_factory=dict)  # {source, user, leads}: lines.py, what is usual left out
+    line_known: bool = False  # whether anybody has looked
     caller_extension: str = ""  # who dialled, outbound
     started_at: float = 0.0
     ended_at: float | None = None
@@ -278,9 +279,10 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
         call.client_name = call.client_name or data.get("client_name", "")
         call.did = call.did or data.get("did", "")
         call.trunk = call.trunk or data.get("trunk", "")
-    # What was decided first stays, however the rules are changed while people talk.
-    came_in = next((e.data for e in _most_telling_first(hooks) if "line" in e.data), {})
-    call.line, call.line_rules = came_in.get("line", ""), came_in.get("line_rules", {})
+    # What was decided first stays, however the rules are changed while people talk; a hook without the DID knows none.
+    knowing = (e.data for e in _most_telling_first(hooks) if "line" in e.data and e.data.get("did", "") == call.did)
+    came_in = next(knowing, {})
+    _line(call, came_in)
     if call.direction == OUT:
         call.caller_extension = next(
             (e.data["extension"] for e in hooks if e.kind is Kind.OUTBOUND and e.data.get("extension")),
@@ -289,6 +291,11 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
     starts = [e.data["channel_start"] for e in hooks if e.data.get("own_channel") and e.data.get("channel_start")]
     if starts and not any(e.kind in (Kind.INBOUND, Kind.OUTBOUND) for e in hooks):
         call.started_at = min(starts)
+
+
+def _line(call: Call, data: dict[str, Any]) -> None:
+    call.line_known = call.line_known or "line" in data
+    call.line, call.line_rules = data.get("line", ""), data.get("line_rules", {})
 
 
 def _is_told_in_part(hooks: Sequence[Event]) -> bool:
@@ -688,6 +695,7 @@ def _note_error(call: Call, event: Event, error: str) -> None:
 
 _PORTAL = {
     Kind.SKIPPED: _skipped,
+    Kind.LINE: lambda call, event: _line(call, event.data),
     Kind.CLIENT: _client,
     Kind.ROUTED: _routed,
     Kind.REGISTERING: _registering,

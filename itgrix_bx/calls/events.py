@@ -25,6 +25,7 @@ class Kind(StrEnum):
     GONE = "gone"  # {source, ended_at}: no hook told the end, and no channel of the call is there any more
 
     SKIPPED = "skipped"  # {reason}
+    LINE = "line"  # {line, line_rules}: of a call whose hooks came before the rules had been read
     CLIENT = (
         "client"  # {entities: [...], deals: [...]}: what the search found; the open deals where they were asked for
     )

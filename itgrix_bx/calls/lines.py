@@ -59,13 +59,14 @@ NO_LINE = Line("")
 
 @dataclass(frozen=True)
 class Lines:
-    """All rules, by what a call came in on."""
+    """All rules, by what a call came in on; not `known` until they have been read."""
 
     by_did: Mapping[str, Line] = field(default_factory=dict)
+    known: bool = False
 
     @classmethod
     def of(cls, lines: Iterable[Line]) -> Lines:
-        return cls({line.did: line for line in lines})
+        return cls({line.did: line for line in lines}, known=True)
 
     def of_call(self, did: str, trunk: str = "") -> Line:
         """The rules of the DID, else of the trunk, else of every other call; a DID may be written with or without +."""
@@ -75,7 +76,9 @@ class Lines:
         return NO_LINE
 
     def facts(self, did: str, trunk: str = "") -> dict[str, Any]:
-        """What a call's event says of the line it came in on."""
+        """What a call's event says of the line it came in on; nothing while that cannot be said."""
+        if not self.known:
+            return {}
         line = self.of_call(did, trunk)
         rules = {"source": line.source, "user": line.default_user, "leads": line.leads.value}
         usual = {"source": "", "user": None, "leads": Leads.LEAD.value}

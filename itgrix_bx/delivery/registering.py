@@ -10,6 +10,7 @@ from itgrix_bx.calls import portal
 from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.config import Settings
@@ -32,11 +33,13 @@ class Register:
         client: Bitrix24,
         directory: Callable[[], Directory],
         numbering: Callable[[], Numbering],
+        lines: Callable[[], Lines],
     ) -> None:
         self._settings = settings
         self._client = client
         self._directory = directory
         self._numbering = numbering
+        self._lines = lines
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
@@ -45,7 +48,7 @@ class Register:
             return [_event(call, Kind.SKIPPED, reason=reason)]
         if call.register_params is None and (skip := self._numbering().skip(call, self._directory())):
             return [_event(call, Kind.SKIPPED, reason=str(skip.reason), internal=skip.internal)]
-        params = call.register_params or self._late_params(call)
+        params = call.register_params or self._late_params(call, begin)
         call.register_params = params
         try:
             if row := self._known_already(call, params):
@@ -81,11 +84,18 @@ class Register:
             return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
         return [registration(call.call_id, registered)]
 
-    def _late_params(self, call: Call) -> dict[str, object]:
+    def _late_params(self, call: Call, begin: Begin) -> dict[str, object]:
+        self._find_line(call, begin)
         directory = self._directory()
         owner = directory.user_of(call.caller_extension) if call.direction != IN else None
         user_id = owner or line_user(call, directory) or self._settings.portal.default_user
         return portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
+
+    def _find_line(self, call: Call, begin: Begin) -> None:
+        """Look up the line of a call whose hooks could not: what is decided now stays, whatever becomes of the rest."""
+        if call.direction == IN and not call.line_known and (facts := self._lines().facts(call.did, call.trunk)):
+            begin(_event(call, Kind.LINE, **facts))
+            call.line, call.line_rules = facts["line"], facts["line_rules"]
 
     def _search(self, call: Call) -> list[Event]:
         """A missed call belongs to the client's responsible, whom nobody asked for while the portal was away."""

@@ -92,10 +92,11 @@ class Worker:
             return employees.directory
 
         self._employees = employees
+        self._numbers = numbers
         self._logbook = logbook
         self._client = client
         self._steps: dict[str, Step] = {
-            REGISTER: Register(settings, client, directory, lambda: numbers.current).step,
+            REGISTER: Register(settings, client, directory, lambda: numbers.current, lambda: employees.lines).step,
             FINISH: Finish(settings, client, cards, directory).step,
             LEAD: Lead(settings, client, marks).step,
             ATTACH: Attach(settings, client, fetching).step,
@@ -165,7 +166,7 @@ class Worker:
         if self._clock.quiet(schedule.IN_FLIGHT_S):
             return
         # What waits in the spool may be about the very calls that are due.
-        if not self._logbook.caught_up or not self._employees.known:
+        if not self._logbook.caught_up or not self._employees.known or not self._numbers.known:
             return
         while not self._stopping.is_set() and (room := self._room(crew)):
             oldest = crew.for_backlog(room)

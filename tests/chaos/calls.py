@@ -9,14 +9,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from itgrix_bx.calls.lines import Leads, Line
 from itgrix_bx.emulator.asterisk import AgiCall
 
 EXTENSIONS = {"101": 11, "102": 12, "103": 13}
 DISMISSED = "102"  # whose user is dismissed now and then
-DID = "74950000001"
+DEFAULT_USER = 1
+# A line with each policy for leads; of the first no rule says anything.
+DIDS = {
+    "74950000001": Line("74950000001"),
+    "74950000002": Line("74950000002", "office", leads=Leads.NONE),
+    "74950000003": Line("74950000003", "sales", source="WEB", default_user=13, leads=Leads.NOTHING_OPEN),
+}
+LINES = [line for line in DIDS.values() if line.number]
+_RESPONSIBLES = (11, 13)
 _HOOK_S = 10.0
-_KINDS = {"answered": 45, "missed": 20, "transferred": 8, "outbound": 17, "busy": 6, "twin": 4}  # in a hundred
+_KINDS = {"answered": 42, "missed": 20, "transferred": 8, "outbound": 16, "busy": 6, "twin": 8}  # in a hundred
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who talks to us, and the line he calls. `id`: of the contact and of the deal; `responsible` None: unknown to the
+    CRM; `in_hand`: with an open deal."""
+
+    id: int
+    phone: str
+    did: str
+    responsible: int | None
+    in_hand: bool
+
+    @property
+    def line(self) -> Line:
+        return DIDS[self.did]
+
+    @property
+    def wants_lead(self) -> bool:
+        """Whether his calls are to leave a lead behind, one of all of them."""
+        if self.responsible is None:
+            return self.line.leads is not Leads.NONE
+        return self.line.leads is Leads.NOTHING_OPEN and not self.in_hand
 
 
 @dataclass
@@ -25,7 +58,7 @@ class Truth:
 
     call_id: str
     kind: str
-    client: str
+    who: Client
     inbound: bool = True
     users: set[int] = field(default_factory=set)
     code: str = "304"
@@ -35,6 +68,10 @@ class Truth:
     started_at: float = 0.0
     told: set[str] = field(default_factory=set)
     untold: set[str] = field(default_factory=set)
+
+    @property
+    def client(self) -> str:
+        return self.who.phone
 
     @property
     def is_even(self) -> bool:
@@ -62,10 +99,27 @@ class Player:
         """The kind of call `number`."""
         return Random(f"{self._seed}/{number}").choices(list(_KINDS), weights=list(_KINDS.values()))[0]
 
+    def client(self, number: int) -> Client:
+        """Whose call that is. Twins share one, and call at about the same time."""
+        prefix, own = ("+7917", number // 20) if self.kind(number) == "twin" else ("+7916", number)
+        phone = f"{prefix}{own:07d}"
+        chance = Random(f"{self._seed}/{phone}")
+        did, known, in_hand = chance.choice(list(DIDS)), chance.random() < 0.5, chance.random() < 0.3
+        responsible = chance.choice(_RESPONSIBLES) if known else None
+        return Client(int(phone[4:]), phone, did, responsible, known and in_hand)
+
+    def crm(self, calls: int) -> dict[str, list[dict[str, Any]]]:
+        """What the portal knows of the clients of so many calls, as a seed of the double."""
+        clients = {client.id: client for client in map(self.client, range(1, calls + 1)) if client.responsible}
+        contacts = [
+            {"id": c.id, "name": "Клиент", "phones": [c.phone], "responsible": c.responsible} for c in clients.values()
+        ]
+        deals = [{"id": c.id, "name": "Сделка", "contact": c.id} for c in clients.values() if c.in_hand]
+        return {"contacts": contacts, "deals": deals}
+
     def play(self, number: int) -> Truth:
         kind = self.kind(number)
-        client = f"+7916{number:07d}" if kind != "twin" else f"+7917{number // 20:07d}"
-        truth = Truth(f"{self._base}.{number}", kind, client, started_at=time.time())
+        truth = Truth(f"{self._base}.{number}", kind, self.client(number), started_at=time.time())
         getattr(self, f"_{kind}")(truth, Random(f"{self._seed}/{number}/course"))
         return truth
 
@@ -73,7 +127,7 @@ class Player:
 
     def _answered(self, truth: Truth, chance: Random) -> None:
         extension = chance.choice(list(EXTENSIONS))
-        self._hook(truth, "inbound", DID)
+        self._hook(truth, "inbound", truth.who.did)
         self._hook(truth, "ring", extension)
         time.sleep(chance.uniform(0.05, 0.6))
         answered = self._hook(truth, "answer", extension)
@@ -84,15 +138,17 @@ class Player:
 
     def _missed(self, truth: Truth, chance: Random) -> None:
         extension = chance.choice(list(EXTENSIONS))
-        self._hook(truth, "inbound", DID)
+        self._hook(truth, "inbound", truth.who.did)
         self._hook(truth, "ring", extension)
         time.sleep(chance.uniform(0.1, 1.0))
-        truth.users = {EXTENSIONS[extension]} if "ring" in truth.told else {EXTENSIONS[extension], 1}
+        truth.users = {truth.who.responsible or truth.who.line.default_user or EXTENSIONS[extension]}
+        if "ring" in truth.untold and truth.users == {EXTENSIONS[extension]}:
+            truth.users.add(DEFAULT_USER)
         self._hook(truth, "hangup", "in", {"DIALSTATUS": "NOANSWER"})
 
     def _transferred(self, truth: Truth, chance: Random) -> None:
         first, second = chance.sample(list(EXTENSIONS), 2)
-        self._hook(truth, "inbound", DID)
+        self._hook(truth, "inbound", truth.who.did)
         self._hook(truth, "ring", first)
         answered = self._hook(truth, "answer", first)
         time.sleep(chance.uniform(0.5, 1.2))
@@ -168,7 +224,7 @@ class Player:
         }
         named = {
             "CHANNEL(linkedid)": truth.call_id,
-            "FROM_DID": DID if truth.inbound else "",
+            "FROM_DID": truth.who.did if truth.inbound else "",
             "CDR(start,u)": str(int(truth.started_at)),
         }
         at = time.time()

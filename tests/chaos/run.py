@@ -27,8 +27,10 @@ from itgrix_bx.delivery.schedule import due
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql.database import Database, DatabaseAwayError, opened
 from sql.journal import Journal
+from sql.lines import LineRules
+from sql.schema import upgrade
 from sql.tables import calls as calls_table
-from tests.chaos.calls import Player, Truth
+from tests.chaos.calls import LINES, Player, Truth
 from tests.chaos.processes import Process, free_port
 from tests.chaos.product import CAP_S, WINDOW_S
 from tests.chaos.storm import DiesOrHangs, Killed, Locked, Storm
@@ -79,13 +81,16 @@ def run(calls: int, seed: int, database: str, directory: Path, *, at_once: int =
         portal = stack.enter_context(shortened_portal())
         url, trouble = stack.enter_context(_database(database, directory))
         processes = _processes(portal, url, directory, monitor, one_machine=database == "sqlite")
+        servers = [("127.0.0.1", process.port) for process in processes if process.port is not None]
+        player = Player(servers, monitor, seed)
+        portal.seed(player.crm(calls))
+        rule_lines(url)
         for process in processes:
             stack.callback(process.stop)
             process.start()
         storm = Storm(portal, processes, trouble, seed)
         storm.start()
-        servers = [("127.0.0.1", process.port) for process in processes if process.port is not None]
-        truths = _play(Player(servers, monitor, seed), calls, at_once)
+        truths = _play(player, calls, at_once)
         storm.stop()
         drained = drain(url)
         verdict = judge(truths, portal.dump(), bool(storm.dismissed))
@@ -102,6 +107,14 @@ def shortened_portal() -> Iterator[PortalEmulator]:
                 "finish_delete_delay_s": 0.05}  # fmt: skip
     with PortalEmulator(seed={"settings": settings}, rate=0) as portal:
         yield portal
+
+
+def rule_lines(url: str) -> None:
+    """What the administrator wants of each line."""
+    with opened(url) as database:
+        upgrade(database)
+        for line in LINES:
+            LineRules(database).set(line)
 
 
 @contextlib.contextmanager

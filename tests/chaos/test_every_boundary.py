@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.calls import Player, Truth
 from tests.chaos.processes import Process
-from tests.chaos.run import drain, process, shortened_portal
+from tests.chaos.run import drain, process, rule_lines, shortened_portal
 from tests.chaos.verdict import Verdict, judge
 
 _AT_ONCE = 8
@@ -30,19 +30,22 @@ class Lived:
     passed: int  # boundaries before it died
 
 
-def _play(boundary: int, kind: str, recorded: bool, directory: Path) -> Lived:
+def _play(boundary: int, kind: str, known: bool, recorded: bool, directory: Path) -> Lived:
     """A call during which the program dies there and is started again, as systemd would."""
     directory /= str(boundary)
     monitor, url = directory / "monitor", f"sqlite:///{directory}/journal.db"
     monitor.mkdir(parents=True)
     with shortened_portal() as portal:
+        rule_lines(url)
         served = process(portal, url, directory, monitor, "one", spool="spool")
         served.die_at = boundary
         served.start()
         try:
             _await_employees(served)
             player = Player([("127.0.0.1", served.port or 0)], monitor, seed=0, recorded=float(recorded))
-            truth, died = _keep_alive_while(served, player, kind, url)
+            number = _number(player, kind, known)
+            portal.seed(player.crm(number))
+            truth, died = _keep_alive_while(served, player, number, url)
             passed = int(served.log.with_suffix(".boundaries").read_text() or 0)
             return Lived(boundary, truth, judge([truth], portal.dump(), False), died, passed)
         finally:
@@ -56,9 +59,18 @@ def _await_employees(served: Process) -> None:
         time.sleep(0.05)
 
 
-def _keep_alive_while(served: Process, player: Player, kind: str, url: str) -> tuple[Truth, bool]:
-    """Play a call of this kind until all of it is delivered; whether the program died meanwhile."""
-    number = next(n for n in itertools.count(1) if player.kind(n) == kind)
+def _number(player: Player, kind: str, known: bool) -> int:
+    """The first call of this kind whose client is to get a lead, and has a contact or not."""
+
+    def fits(number: int) -> bool:
+        client = player.client(number)
+        return player.kind(number) == kind and client.wants_lead and (client.responsible is not None) == known
+
+    return next(filter(fits, itertools.count(1)))
+
+
+def _keep_alive_while(served: Process, player: Player, number: int, url: str) -> tuple[Truth, bool]:
+    """Play this call until all of it is delivered; whether the program died meanwhile."""
     died = False
     with ThreadPoolExecutor(1) as pool:
         delivered = pool.submit(lambda: (player.play(number), drain(url, 60)))
@@ -74,13 +86,17 @@ def _keep_alive_while(served: Process, player: Player, kind: str, url: str) -> t
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("kind", "recorded"), [("answered", True), ("outbound", False)], ids=["answered and recorded", "outbound"]
+    ("kind", "known", "recorded"),
+    [("answered", False, True), ("answered", True, False), ("outbound", False, False)],
+    ids=["answered and recorded", "a known client's, who gets a lead", "outbound"],
 )
-def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(kind: str, recorded: bool, tmp_path: Path) -> None:
-    whole = _play(_NEVER, kind, recorded, tmp_path)
+def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
+    kind: str, known: bool, recorded: bool, tmp_path: Path
+) -> None:
+    whole = _play(_NEVER, kind, known, recorded, tmp_path)
     assert whole.verdict.clean, whole
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        runs = [pool.submit(_play, n, kind, recorded, tmp_path) for n in range(1, whole.passed + 1)]
+        runs = [pool.submit(_play, n, kind, known, recorded, tmp_path) for n in range(1, whole.passed + 1)]
         found = [run.result() for run in runs]
     assert [(lived.boundary, dict(lived.verdict.bad)) for lived in found if not lived.verdict.clean] == []
     # The call has a boundary more or less from one time to the next; but for the last ones it died at each.

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.chaos.calls import Truth
+from tests.chaos.calls import Client, Truth
 
 _TALK_S = 1.6  # whole seconds to the nearest, and a loaded machine
 _START_S = 2.0  # the portal drops fractions
 KINDS = (
-    "lost", "doubled", "activity lost", "doubled activity", "doubled lead", "record lost", "record doubled",
-    "wrong field",
+    "lost", "doubled", "activity lost", "doubled activity", "lead lost", "doubled lead", "lead nobody wants",
+    "wrong lead", "record lost", "record doubled", "wrong field",
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ class Verdict:
     ends_told: int = 0
     rows: int = 0
     activities: int = 0
+    leads: int = 0
     records: int = 0
     orphans: int = 0
     bad: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -36,6 +37,7 @@ class Verdict:
             ("calls whose end no hook took (no server, no database and no disk)", self.calls - self.ends_told),
             ("statistics rows", self.rows),
             ("activities", self.activities),
+            ("leads", self.leads),
             ("records, right by sha256", self.records),
             ("open calls left in the portal (harmless: purged by it)", self.orphans),
         ]
@@ -53,6 +55,9 @@ class _Portal:
         self.rows: dict[str, list[Any]] = defaultdict(list)
         for row in known["statistics"]:
             self.rows[row["EXTERNAL_CALL_ID"]].append(row)
+        self.by_call: dict[str, list[Any]] = defaultdict(list)
+        for row in known["statistics"]:
+            self.by_call[row["CALL_ID"]].append(row)
         self.activities = Counter(activity["call_id"] for activity in known["activities"])
         self.files: dict[str, list[Any]] = defaultdict(list)
         for file in known["files"]:
@@ -75,20 +80,54 @@ def judge(truths: list[Truth], known: dict[str, Any], dismissed: bool) -> Verdic
             _compare(verdict, truth, mine[0], dismissed)
             _compare_activity(verdict, truth, mine[0], portal)
             _compare_record(verdict, truth, mine[0], portal)
-    _look_at_leads(verdict, known)
+    _compare_leads(verdict, truths, known["leads"], portal)
     return verdict
 
 
-def _look_at_leads(verdict: Verdict, known: dict[str, Any]) -> None:
-    leads = Counter(phone for lead in known["leads"] for phone in lead["phones"])
-    verdict.bad["doubled lead"] += [f"{phone}: {count}" for phone, count in leads.items() if count > 1]
+def _compare_leads(verdict: Verdict, truths: list[Truth], leads: list[dict[str, Any]], portal: _Portal) -> None:
+    """One for a client whose line asks for it, of who finished the call that made it; none for the others."""
+    verdict.leads = len(leads)
+    by_phone: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for lead in leads:
+        by_phone[lead["phones"][0]].append(lead)
+    calls: dict[Client, list[Truth]] = defaultdict(list)
+    for truth in truths:
+        calls[truth.who].append(truth)
+    for client, made in calls.items():
+        kind, why = _wrong_lead(client, made, by_phone[client.phone], portal)
+        if kind:
+            verdict.bad[kind].append(f"{made[0].call_id}: {client}, {why}")
+
+
+def _wrong_lead(client: Client, calls: list[Truth], leads: list[dict[str, Any]], portal: _Portal) -> tuple[str, object]:
+    """(what kind of mistake, its details), or two empty ones."""
+    wanted = client.wants_lead and any(call.inbound for call in calls)
+    if leads and not wanted:
+        return "lead nobody wants", leads
+    if len(leads) > 1:
+        return "doubled lead", leads
+    if not leads:
+        return ("lead lost", "") if wanted and any(call.end_told for call in calls) else ("", "")
+    (lead,) = leads
+    maker = _rows_that_made(lead, portal)
+    if maker and maker[0]["PORTAL_USER_ID"] != str(lead["responsible"]):
+        return "wrong lead", f"{lead} is not of who finished {maker[0]['CALL_ID']}"
+    return "", ""
+
+
+def _rows_that_made(lead: dict[str, Any], portal: _Portal) -> list[Any]:
+    """The statistics row of the call that left the lead; none where its registration was never finished."""
+    if lead["created_by_call"]:
+        return portal.by_call[lead["created_by_call"]]
+    return portal.rows[lead["origin"][1]]
 
 
 def _compare_activity(verdict: Verdict, truth: Truth, row: dict[str, Any], portal: _Portal) -> None:
     count = portal.activities[row["CALL_ID"]]
     if count > 1:
         verdict.bad["doubled activity"].append(f"{truth.call_id}: {count}")
-    if count < 1 and (truth.inbound or row["CRM_ENTITY_ID"]):  # a stranger who calls becomes a lead
+    wanted = truth.who.responsible is not None or (truth.inbound and truth.who.wants_lead)
+    if count < 1 and wanted:  # a stranger who calls becomes a lead where his line says so
         verdict.bad["activity lost"].append(f"{truth.call_id}: {row['CRM_ENTITY_TYPE']} {row['CRM_ENTITY_ID']}")
 
 

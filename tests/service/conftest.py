@@ -121,7 +121,7 @@ def portal() -> Iterator[PortalEmulator]:
 def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[..., Office]]:
     running: list[Service] = []
 
-    def make(only: frozenset[str] = ALL, **overrides: dict[str, Any]) -> Office:
+    def make(only: frozenset[str] = ALL, *, comes_up: bool = True, **overrides: dict[str, Any]) -> Office:
         monitor = tmp_path / "monitor"
         monitor.mkdir(exist_ok=True)
         tables: dict[str, dict[str, Any]] = {
@@ -139,7 +139,7 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
         service.start()
         running.append(service)
         # Hooks are answered before this, into the spool; what these tests read is the journal.
-        eventually(lambda: service.employees.directory.synced)
+        eventually(lambda: service.employees.directory.synced or not comes_up)
         return Office(service, portal, settings, monitor)
 
     yield make
