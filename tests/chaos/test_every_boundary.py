@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ def _play(boundary: int, kind: str, known: bool, recorded: bool, directory: Path
     directory /= str(boundary)
     monitor, url = directory / "monitor", f"sqlite:///{directory}/journal.db"
     monitor.mkdir(parents=True)
+    shutil.copy(directory.parent / "ruled.db", directory / "journal.db")
     with shortened_portal() as portal:
-        rule_lines(url)
         served = process(portal, url, directory, monitor, "one", spool="spool")
         served.die_at = boundary
         served.start()
@@ -93,6 +94,7 @@ def _keep_alive_while(served: Process, player: Player, number: int, url: str) ->
 def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     kind: str, known: bool, recorded: bool, tmp_path: Path
 ) -> None:
+    rule_lines(f"sqlite:///{tmp_path}/ruled.db")
     whole = _play(_NEVER, kind, known, recorded, tmp_path)
     assert whole.verdict.clean, whole
     with ThreadPoolExecutor(_AT_ONCE) as pool:

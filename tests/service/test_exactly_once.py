@@ -86,16 +86,35 @@ def test_a_call_of_more_than_thirty_minutes_is_finished_as_it_was_registered(off
     assert arrives_once(office)["CALL_ID"] == office.call(ID).portal_call_id
 
 
-def test_a_call_delivered_a_day_late_has_its_true_times(office: Office) -> None:
-    day = time.time() - 86_400
-    facts = {"own_channel": True, "client_number": CLIENT, "caller": CLIENT, "linkedid": ID}
-    office.service.logbook.record([Event(ID, Kind.INBOUND, day, facts)])
-    office.service.logbook.record([Event(ID, Kind.ANSWER, day + 5, {"own_channel": True, "extension": "101"})])
+def ended_long_ago(office: Office, ago: float, talked_s: float, caller: str = CLIENT) -> float:
+    """A call that could be told to nobody until now; when it began."""
+    began = time.time() - ago - talked_s - 5
+    facts = {"own_channel": True, "client_number": caller, "caller": caller, "linkedid": ID}
     end = {"own_channel": True, "variables": {"DIALSTATUS": "ANSWER", "CONNECTEDLINE(num)": "101"}}
-    office.service.logbook.record([Event(ID, Kind.HANGUP, day + 95, end)])
-    row = arrives_once(office)
-    assert row["CALL_DURATION"] == "90"
-    assert office.known()["activities"][0]["start"] == int(day)
+    office.service.logbook.record([Event(ID, Kind.INBOUND, began, facts)])
+    office.service.logbook.record([Event(ID, Kind.ANSWER, began + 5, {"own_channel": True, "extension": "101"})])
+    office.service.logbook.record([Event(ID, Kind.HANGUP, began + 5 + talked_s, end)])
+    return began
+
+
+@pytest.mark.parametrize("talked_s", [90, 45 * 60], ids=["short", "longer than the portal's half hour"])
+@pytest.mark.parametrize("ago", [0, 86_400], ids=["at once", "a day late"])
+def test_a_call_has_its_true_times_however_long_it_was_and_however_late_it_is_delivered(
+    office: Office, ago: float, talked_s: float
+) -> None:
+    began = ended_long_ago(office, ago, talked_s)
+    assert arrives_once(office)["CALL_DURATION"] == str(talked_s)
+    (activity,) = office.known()["activities"]
+    assert (activity["start"], activity["end"]) == (int(began), int(began) + talked_s)
+
+
+def test_a_call_registered_late_whose_answer_was_lost_arrives_once_and_leaves_one_lead(office: Office) -> None:
+    """The portal never finds a call again that began more than half an hour ago: what is lost there stays open."""
+    office.portal.faults([{"method": REGISTER, "kind": "lost_answer", "times": 1}])
+    ended_long_ago(office, 86_400, 90, STRANGER)
+    assert arrives_once(office)["PORTAL_USER_ID"] == "11"
+    assert len(asked(office, FINISH)) == 1
+    assert len(office.known()["leads"]) == len(office.known()["calls"]) == 1
 
 
 def test_a_register_whose_answer_was_lost_is_found_again_inside_the_window(office: Office) -> None:
@@ -259,6 +278,7 @@ def test_a_number_longer_than_the_portals_column_poisons_nothing(office: Office)
 def test_an_extension_the_portal_does_not_know_leaves_the_call_to_the_default_user(office: Office) -> None:
     talked(office, extension="777")
     assert arrives_once(office)["PORTAL_USER_ID"] == "1"
+    assert len(asked(office, FINISH)) == 1
 
 
 def test_a_transferred_call_is_finished_by_who_took_it_and_leaves_no_card_open(office: Office) -> None:
