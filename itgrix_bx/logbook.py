@@ -49,13 +49,15 @@ class _Behind:
         finally:
             with self._lock:
                 self._joining[call_id] -= 1
+                if not self._joining[call_id]:  # an outage may be long: of half a million calls each byte counts
+                    del self._joining[call_id]
                 self._joined_at[call_id] = time.monotonic()
 
     def caught_up(self, at: float) -> None:
         """All that was written elsewhere before `at` (monotonic) is in the database."""
         with self._lock:
-            for call_id in [c for c, joined_at in self._joined_at.items() if joined_at < at and not self._joining[c]]:
-                del self._joined_at[call_id], self._joining[call_id]
+            for call_id in [c for c, joined_at in self._joined_at.items() if joined_at < at and c not in self._joining]:
+                del self._joined_at[call_id]
 
 
 Listener = Callable[[Call, Sequence[Event]], None]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.pbx.ami import Ami
+from itgrix_bx.pbx.looking import Looking
 from itgrix_bx.pbx.messages import AmiError, AmiProtocolError
 from itgrix_bx.pbx.signs import Signs, ids_of
 from sql.database import DatabaseAwayError
@@ -57,37 +57,16 @@ class Closer:
         self._signs = Signs(settings.journal.directory / "alive.json")
         self._missing: dict[str, _Missing] = {}
         self._kept: set[str] = set()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="closing", daemon=True)
         ami.on("Hangup", self._signs.hung_up)
-        ami.on_link(self._on_link)
-        ami.on_gap(lambda _: self._wake.set())
+        ami.on_link(lambda there: None if there else self._signs.out_of_sight(ami.heard_at))
+        looking = Looking("closing", self._look_and_forget, ami, first_s=EVERY_S)
+        ami.on_gap(lambda _: looking.soon())
+        self.start, self.stop = looking.start, looking.stop
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
-
-    def _on_link(self, there: bool) -> None:
-        if there:
-            self._wake.set()
-        else:
-            self._signs.out_of_sight(self._ami.heard_at)
-
-    def _run(self) -> None:
-        pause_s = EVERY_S
-        while True:
-            self._wake.wait(pause_s)
-            self._wake.clear()
-            if self._stopping.is_set():
-                return
-            pause_s = self._try_to_look()
-            self._signs.forget(since=time.time() - _REMEMBERED_S, but=self._kept)
+    def _look_and_forget(self) -> float:
+        pause_s = self._try_to_look()
+        self._signs.forget(since=time.time() - _REMEMBERED_S, but=self._kept)
+        return pause_s
 
     def _try_to_look(self) -> float:
         try:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from itgrix_bx.numbers import ANONYMOUS_BLOCKED
 from itgrix_bx.pbx.ami import Ami
 from itgrix_bx.pbx.link import Reply
+from itgrix_bx.pbx.looking import Looking
 from itgrix_bx.pbx.messages import AmiError, AmiRefusedError, Message
 from sql.database import DatabaseAwayError
 from sql.numbers import BLOCKED, EXTENSION, LONGEST, Numbers
@@ -48,32 +48,15 @@ class OwnLists:
         self._store = store
         self._every_s = every_s
         self._told: set[str] = set()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pbx-lists", daemon=True)
-        ami.on_link(self._on_link)
+        looking = Looking("pbx-lists", self._read, ami)
+        self.start, self.stop = looking.start, looking.stop
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
-
-    def _on_link(self, there: bool) -> None:
-        if there:
-            self._wake.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            if self._ami.connected:
-                # None at all is an Asterisk that is still starting: its phones must not become clients meanwhile.
-                self._try_to_read(EXTENSION, lambda: extensions(self._ami.ask) or self._store.pbx(EXTENSION))
-                self._try_to_read(BLOCKED, lambda: blocked(blacklist(self._ami.ask)))
-            self._wake.wait(self._every_s)
-            self._wake.clear()
+    def _read(self) -> float:
+        if self._ami.connected:
+            # None at all is an Asterisk that is still starting: its phones must not become clients meanwhile.
+            self._try_to_read(EXTENSION, lambda: extensions(self._ami.ask) or self._store.pbx(EXTENSION))
+            self._try_to_read(BLOCKED, lambda: blocked(blacklist(self._ami.ask)))
+        return self._every_s
 
     def _try_to_read(self, kind: str, read: Callable[[], frozenset[str]]) -> None:
         """What was read last stays where it cannot be read now."""

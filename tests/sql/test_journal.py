@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 
 import pytest
@@ -218,25 +219,42 @@ def test_a_bad_write_does_not_take_the_ones_beside_it_down(database: Database) -
     assert told.get(timeout=5) == ("good", None)
 
 
-def test_of_what_belongs_together_either_all_is_stored_or_nothing(database: Database) -> None:
-    told: SimpleQueue[tuple[str, bool]] = SimpleQueue()
+class Jobs:
+    """Writes of a key, which belong together, and whether each succeeded."""
 
-    def job(name: str, key: str, *, fails: bool = False) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._told: SimpleQueue[tuple[str, bool]] = SimpleQueue()
+
+    def submit(self, name: str, key: str, *, fails: bool = False) -> None:
         def together(_: object, items: list[str]) -> list[str]:
             if fails:
                 raise ValueError(name)
             return items
 
-        database.submit_together(together, name, key, lambda _, error: told.put((name, error is None)))
+        self._database.submit_together(together, name, key, lambda _, error: self._told.put((name, error is None)))
 
+    def next(self) -> tuple[str, bool]:
+        return self._told.get(timeout=5)
+
+
+@contextlib.contextmanager
+def writer_busy(database: Database) -> Iterator[None]:
+    """What is submitted in here waits together."""
     started, go = threading.Event(), threading.Event()
     database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
-    started.wait(5)
-    job("answer", "1.1", fails=True)
-    job("another call", "1.2")
-    job("hangup", "1.1")
+    assert started.wait(5)
+    yield
     go.set()
-    assert dict(told.get(timeout=5) for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
+
+
+def test_of_what_belongs_together_either_all_is_stored_or_nothing(database: Database) -> None:
+    jobs = Jobs(database)
+    with writer_busy(database):
+        jobs.submit("answer", "1.1", fails=True)
+        jobs.submit("another call", "1.2")
+        jobs.submit("hangup", "1.1")
+    assert dict(jobs.next() for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
 
 
 def test_what_waited_behind_something_of_its_own_that_failed_does_not_overtake_it(
@@ -244,35 +262,20 @@ def test_what_waited_behind_something_of_its_own_that_failed_does_not_overtake_i
 ) -> None:
     """An answer fails in one transaction while the hangup waits for the next one."""
     monkeypatch.setattr("sql.database._AT_ONCE", 1)
-    told: SimpleQueue[tuple[str, bool]] = SimpleQueue()
-
-    def job(name: str, key: str, *, fails: bool = False) -> None:
-        def together(_: object, items: list[str]) -> list[str]:
-            if fails:
-                raise ValueError(name)
-            return items
-
-        database.submit_together(together, name, key, lambda _, error: told.put((name, error is None)))
-
-    started, go = threading.Event(), threading.Event()
-    database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
-    started.wait(5)
-    job("answer", "1.1", fails=True)
-    job("another call", "1.2")
-    job("hangup", "1.1")
-    go.set()
-    assert dict(told.get(timeout=5) for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
-    job("what comes afterwards", "1.1")
-    assert told.get(timeout=5) == ("what comes afterwards", True)
+    jobs = Jobs(database)
+    with writer_busy(database):
+        jobs.submit("answer", "1.1", fails=True)
+        jobs.submit("another call", "1.2")
+        jobs.submit("hangup", "1.1")
+    assert dict(jobs.next() for _ in range(3)) == {"answer": False, "another call": True, "hangup": False}
+    jobs.submit("what comes afterwards", "1.1")
+    assert jobs.next() == ("what comes afterwards", True)
 
 
 def test_a_worker_whose_lease_is_over_takes_no_hook_of_the_call_down(database: Database) -> None:
     journal = Journal(database, due)
     journal.append([inbound("1.1")])
     outcomes: SimpleQueue[object] = SimpleQueue()
-    started, go = threading.Event(), threading.Event()
-    database.submit(lambda _: (started.set(), go.wait(5)), lambda *_: None)
-    started.wait(5)
 
     def work() -> None:
         try:
@@ -281,12 +284,12 @@ def test_a_worker_whose_lease_is_over_takes_no_hook_of_the_call_down(database: D
             outcomes.put(error)
 
     worker = threading.Thread(target=work)
-    worker.start()
-    while not database._jobs.qsize():
-        time.sleep(0.001)
-    hung_up = Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"direction": "in"})
-    journal.append_soon([hung_up], lambda appended, _: outcomes.put(appended))
-    go.set()
+    with writer_busy(database):
+        worker.start()
+        while not database._jobs.qsize():
+            time.sleep(0.001)
+        hung_up = Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"direction": "in"})
+        journal.append_soon([hung_up], lambda appended, _: outcomes.put(appended))
     worker.join(5)
     found = [outcomes.get(timeout=5) for _ in range(2)]
     assert sum(isinstance(outcome, LeaseLostError) for outcome in found) == 1
