@@ -125,6 +125,19 @@ def test_a_register_whose_answer_was_lost_is_found_again_inside_the_window(offic
     assert office.known()["calls"] == []
 
 
+def test_a_register_is_repeated_as_it_was_though_the_extension_has_another_owner_by_then(office: Office) -> None:
+    """For another user the portal would not find the call again."""
+    office.portal.faults([{"method": REGISTER, "kind": "html502", "after_effect": True, "times": 1}])
+    office.hook("outbound", ID, CLIENT, "101", caller="101")
+    office.portal.seed({"users": [{"id": 11, "name": "Анна"}, {"id": 12, "name": "Борис", "extension": "101"}]})
+    office.service.employees.sync()
+    office.service.employees.reread()
+    office.hook("hangup", ID, "out", DIALSTATUS="BUSY", HANGUPCAUSE="17", caller="101")
+    arrives_once(office)
+    assert office.known()["calls"] == []
+    assert {str(request["params"]["USER_ID"]) for request in asked(office, REGISTER)} == {"11"}
+
+
 def test_a_lead_made_by_a_register_nobody_heard_of_is_not_taken_for_the_client(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

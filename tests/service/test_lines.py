@@ -12,6 +12,7 @@ import pytest
 from bx24client import crm
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.lines import Leads, Line, Lines
+from itgrix_bx.delivery import schedule
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql import LineRules
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
@@ -221,9 +222,12 @@ def test_an_answer_that_was_lost_does_not_make_two_leads(office: Office, fault: 
 
 
 @pytest.mark.parametrize("fault", ["slow", "reset"])
-def test_two_calls_of_one_client_that_end_at_once_make_one_lead(eager: Office, fault: str) -> None:
-    """Whoever looks while the other's lead is on its way finds nothing open."""
-    running = {"delay_s": 1.0} if fault == "slow" else {"works_on_s": 1.0}
+def test_two_calls_of_one_client_that_end_at_once_make_one_lead(
+    eager: Office, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks while the other's lead is on its way finds nothing open, also where nobody waits for it."""
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 6.0)
+    running = {"delay_s": 1.0} if fault == "slow" else {"works_on_s": 4.5}
     eager.portal.faults([{"method": "crm.lead.add", "kind": fault, "times": 1, **running}])
     both = [ID, "1700000000.2"]
     for call_id in both:
