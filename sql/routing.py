@@ -6,6 +6,8 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
@@ -34,9 +36,10 @@ class Routing:
     def rules(self) -> Rules:
         """All rules. What cannot be read (somebody wrote into the table) is left out, and the log says so."""
         told, lists = self.database.read(lambda c: (_told(c), _lists(c)))
-        default = _with(Policy(), ALL_LINES, told.get(ALL_LINES, {}))
-        by_did = {did: _with(default, did, words) for did, words in told.items() if did != ALL_LINES}
-        return Rules(default, by_did, lists[VIP], lists[BLACK])
+        own = {did: _understood(did, words) for did, words in told.items()}
+        default = replace(Policy(), **own.get(ALL_LINES, {}))
+        by_did = {did: replace(default, **rules) for did, rules in own.items() if did != ALL_LINES}
+        return Rules(default, by_did, lists[VIP], lists[BLACK], {did: frozenset(rules) for did, rules in own.items()})
 
     def told(self) -> dict[str, dict[str, str]]:
         """What was set, by DID (empty: all lines) and rule, in words."""
@@ -114,10 +117,12 @@ def _entry(row: RowMapping) -> Entry | None:
         return None
 
 
-def _with(base: Policy, did: str, told: Mapping[str, str]) -> Policy:
+def _understood(did: str, told: Mapping[str, str]) -> dict[str, Any]:
+    """The values of the rules of a line, by name."""
+    rules: dict[str, Any] = {}
     for rule, words in told.items():
         try:
-            base = policy.with_rules(base, {rule: words})
+            rules[rule] = policy.parse(rule, [words])
         except WrongRuleError as error:
             log.warning("a rule of %s is left out: %s", did or "all lines", error)
-    return base
+    return rules

@@ -3,6 +3,7 @@ head and deputy, who is away. A snapshot, asked without any I/O."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -187,9 +188,10 @@ class Directory:
         fitting = [d for d in self.structure.deputies if d.user_id == user_id and self._may_stand_in(d, at)]
         return min(fitting, key=lambda d: d.period == ALWAYS).deputy_id if fitting else None
 
-    def absent(self, user_id: int, at: float) -> bool:
-        """Whether the user is away at `at` (unix seconds), by our own table or the portal's calendar."""
-        return any(a.user_id == user_id and a.period.holds(at) for a in self.structure.absences)
+    def absence(self, user_id: int, at: float) -> Absence | None:
+        """By which the user is away at `at` (unix seconds), by our own table or the portal's calendar: the longest."""
+        holding = [a for a in self.structure.absences if a.user_id == user_id and a.period.holds(at)]
+        return max(holding, key=lambda a: math.inf if a.period.until is None else a.period.until, default=None)
 
     def _may_stand_in(self, deputy: Deputy, at: float | None) -> bool:
         holds = deputy.period == ALWAYS if at is None else deputy.period.holds(at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
@@ -96,6 +96,27 @@ class Policy:
     def open(self, local: datetime) -> bool:
         return not self.hours or any(opening.holds(local) for opening in self.hours)
 
+    def ended(self, local: datetime) -> str:
+        """When the hours of this day were over before `local`, as HH:MM; empty when none were."""
+        minute = local.hour * 60 + local.minute
+        return max((_clock(end) for end in self._ends(local.weekday()) if end <= minute), default="")
+
+    def begins(self, local: datetime) -> tuple[str, str]:
+        """(day, HH:MM) of the next hours after `local`, within a week; holidays are not looked at."""
+        minute = local.hour * 60 + local.minute
+        for later in range(8):
+            day = (local.weekday() + later) % 7
+            since = [opening.since for opening in self.hours if day in opening.days]
+            if coming := [begin for begin in since if later or begin > minute]:
+                return DAYS[day], _clock(min(coming))
+        return "", ""
+
+    def _ends(self, day: int) -> Iterator[int]:
+        for opening in self.hours:
+            past_midnight = opening.until <= opening.since
+            if ((day - 1) % 7 if past_midnight else day) in opening.days:
+                yield opening.until
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -113,16 +134,28 @@ VIP, BLACK = "vip", "black"
 
 @dataclass(frozen=True)
 class Rules:
-    """All that was set. Lists are keyed by number (E.164) or entity (`contact:7`)."""
+    """All that was set. Lists are keyed by number (E.164) or entity (`contact:7`); `own` tells which rules were set for
+    a line or trunk itself, or for all lines (ALL_LINES).
+    """
 
     default: Policy = Policy()
     by_did: Mapping[str, Policy] = field(default_factory=dict)
     vip: Mapping[str, Entry] = field(default_factory=dict)
     black: Mapping[str, Entry] = field(default_factory=dict)
+    own: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def policy(self, did: str, trunk: str = "") -> Policy:
         """The DID's (with or without +), else the trunk's, else that of all lines."""
-        return next((self.by_did[key] for key in keys(did, trunk) if key in self.by_did), self.default)
+        return self.by_did.get(self._line(did, trunk), self.default)
+
+    def whose(self, name: str, did: str, trunk: str = "") -> str | None:
+        """Where the rule in force was set: a DID, trunk/NAME or ALL_LINES; None: nowhere, it is the usual one."""
+        places = (self._line(did, trunk), ALL_LINES)
+        return next((place for place in places if name in self.own.get(place, ())), None)
+
+    def _line(self, did: str, trunk: str) -> str:
+        """Under what the rules of a call's line are kept; ALL_LINES when it has none."""
+        return next((key for key in keys(did, trunk) if key in self.by_did), ALL_LINES)
 
     def wants_deals(self, did: str, trunk: str = "") -> bool:
         """Whether a call to this line must know its client's open deals."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from itgrix_bx.calls.policy import DAYS, Policy, Rules, find
+from itgrix_bx.calls.directory import Absence
+from itgrix_bx.calls.policy import DAYS, RULES, Policy, Rules, find
 
 RING_SECONDS = Policy().seconds
 # Off duty is what the portal says so: time tracking that is switched off says nothing.
@@ -34,7 +35,7 @@ class People(Protocol):
     def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]: ...
     def head_of(self, user_id: int) -> int | None: ...
     def deputy_of(self, user_id: int, at: float | None = None) -> int | None: ...
-    def absent(self, user_id: int, at: float) -> bool: ...
+    def absence(self, user_id: int, at: float) -> Absence | None: ...
 
 
 class Devices(Protocol):
@@ -122,6 +123,7 @@ class _Decision:
         self._tried: set[str] = set()
         self._base: int | None = None  # whose deputy or head is looked for
         self._refused = ""  # why the one before was not taken
+        self._asked: set[str] = set()  # the rules whose question came up
 
     def extension(self) -> str:
         """Who is rung; the steps say why."""
@@ -130,16 +132,32 @@ class _Decision:
         else:
             for candidate in self._candidates():
                 if found := self._try(candidate):
-                    self.steps.append({"code": "ring", "extension": found, "seconds": self.policy.seconds})
+                    self._ask("seconds")
+                    self._end({"code": "ring", "extension": found, "seconds": self.policy.seconds})
                     return found
-        self.steps.append({"code": "normal"})
+        self._end({"code": "normal"})
         return ""
+
+    def _ask(self, *names: str) -> None:
+        """These rules have a say in the decision, whatever they say."""
+        self._asked.update(names)
+
+    def _end(self, step: Step) -> None:
+        """The last step says whose rules had a say, as far as anybody set them."""
+        whose = {
+            name: self.rules.whose(name, self.known.did, self.known.trunk) for name in RULES if name in self._asked
+        }
+        told = {name: place for name, place in whose.items() if place is not None}
+        self.steps.append(step | ({"rules": told} if told else {}))
 
     # --- whether to try anybody ------------------------------------------------------------------
 
     def _stopped(self) -> Step | None:
+        self._ask("on")
         if not self.policy.on:
             return {"code": "off"}
+        if len(self.entities) > 1:
+            self._ask("prefer")
         if black := find(self.rules.black, self.known.number, self.entities):
             return {"code": "black", "whom": black.whom}
         if self.vip is not None:
@@ -147,11 +165,18 @@ class _Decision:
         return None if self._off_duty_too else self._closed()
 
     def _closed(self) -> Step | None:
+        self._ask("holidays", *(["timezone"] if self.policy.holidays or self.policy.hours else []))
         local = self.policy.local(self.known.at)
         told = {"day": DAYS[local.weekday()], "time": local.strftime("%H:%M"), "date": local.date().isoformat()}
         if self.policy.holiday(local):
             return {"code": "holiday"} | told
-        return None if self.policy.open(local) else {"code": "closed"} | told
+        self._ask("hours")
+        if self.policy.open(local):
+            return None
+        begins_day, begins = self.policy.begins(local)
+        return {"code": "closed"} | told | {
+            "ended": self.policy.ended(local), "begins_day": begins_day, "begins": begins,
+        }  # fmt: skip
 
     @property
     def _off_duty_too(self) -> bool:
@@ -161,15 +186,15 @@ class _Decision:
 
     def _candidates(self) -> Iterator[_Candidate]:
         self._tell_of_client()
-        for role in dict.fromkeys(self._order()):
+        for role in _once(self._order()):
             kind, _, name = role.partition(":")
             yield from _BY_ROLE[kind](self, name)
 
-    def _order(self) -> tuple[str, ...]:
+    def _order(self) -> Iterator[str]:
         """The client's own order first. Whom nobody knows only the last talk leads to somebody."""
-        own = self.vip.order if self.vip else ()
-        usual = self.policy.order if self.entities else tuple(role for role in self.policy.order if role == "talker")
-        return own + usual
+        yield from self.vip.order if self.vip else ()
+        self._ask("order")
+        yield from self.policy.order if self.entities else (role for role in self.policy.order if role == "talker")
 
     def _tell_of_client(self) -> None:
         if self.entities:
@@ -186,14 +211,17 @@ class _Decision:
             self.steps.append({"code": "client"} | told | ({"preferred": True} if preferred else {}))
 
     def _responsibles(self, _: str) -> Iterator[_Candidate]:
-        for entity in self.entities:
+        for n, entity in enumerate(self.entities, 1):
             self._tell_of(entity)
             user_id, extension = _responsible(entity)
             yield _Candidate("responsible", user_id, extension if user_id is not None else "")
-            if self.policy.clients == "first" and self._refused not in _UNSUITED:
-                return
+            if n < len(self.entities) and self._refused not in _UNSUITED:
+                self._ask("clients")
+                if self.policy.clients == "first":
+                    return
 
     def _talker(self, _: str) -> Iterator[_Candidate]:
+        self._ask("talker_days")
         talk, days = self.known.talk, self.policy.talker_days
         if talk is None or self.known.at - talk.at > days * 86400:
             yield _Candidate("talker", told={"days": days})
@@ -289,8 +317,10 @@ class _Decision:
     def _off_duty(self, user: int | None) -> Step | None:
         if user is None or self._off_duty_too:
             return None
-        if self.policy.absence and self.people.absent(user, self.known.at):
-            return {"code": "absent"}
+        self._ask("absence")
+        if self.policy.absence and (away := self.people.absence(user, self.known.at)):
+            return {"code": "absent", "until": away.period.until}
+        self._ask("workday")
         workday = self._workday(user)
         return {"code": "workday", "workday": workday} if self.policy.workday and workday not in _ON_DUTY else None
 
@@ -300,6 +330,7 @@ class _Decision:
         return str((said[0] if said else self.known.workday(user)) or "").upper()
 
     def _device(self, extension: str) -> Step | None:
+        self._ask("device")
         if not self.policy.device:
             return None
         state = str(self.devices.state(extension))
@@ -326,6 +357,14 @@ _BY_ROLE: dict[str, Callable[[_Decision, str], Iterable[_Candidate]]] = {
     "user": _Decision._named_user,
     "ext": _Decision._named_extension,
 }
+
+
+def _once(roles: Iterable[str]) -> Iterator[str]:
+    seen = set[str]()
+    for role in roles:
+        if role not in seen:
+            seen.add(role)
+            yield role
 
 
 def _responsible(entity: Mapping[str, Any]) -> tuple[int | None, str]:

@@ -271,10 +271,10 @@ def _line(row: dict[str, Any]) -> str:
 
 def _shown(did: str, told: dict[str, dict[str, str]], rules: Rules) -> dict[str, Any]:
     in_force = rules.policy(did)
-    places = [(key, "line") for key in policy.keys(did)] * bool(did) + [(ALL_LINES, "all lines")]
 
     def place(name: str) -> str:
-        return next((where for of, where in places if name in told.get(of, {})), "usual")
+        whose = rules.whose(name, did)
+        return "usual" if whose is None else "line" if whose else "all lines"
 
     return {
         "did": did or None,

@@ -238,7 +238,7 @@ def _row(employee: Employee, directory: Directory, now: float) -> dict[str, Any]
         "mobiles": list(directory.mobiles_of(user_id)),
         "head": None if head_id is None else {"user_id": head_id, "why": why},
         "deputy": directory.deputy_of(user_id, now),
-        "absent": directory.absent(user_id, now),
+        "absent": directory.absence(user_id, now) is not None,
         "note": _note(employee, extensions, directory),
     }
 

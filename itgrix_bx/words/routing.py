@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from itgrix_bx.calls.lines import TRUNK
+from itgrix_bx.calls.policy import ALL_LINES
 from itgrix_bx.words import Phrase
 
 Step = Mapping[str, Any]
@@ -18,6 +20,9 @@ _SENTENCES = {
     "vip.off_duty": Phrase("VIP ({whom}), rung off duty too"),
     "holiday": Phrase("holiday {date}"),
     "closed": Phrase("outside the line's hours: {day} {time}"),
+    "closed.ended": Phrase("outside the line's hours: {day} {time} (ended {ended})"),
+    "closed.begins": Phrase("outside the line's hours: {day} {time} (from {begins})"),
+    "closed.begins.another": Phrase("outside the line's hours: {day} {time} (from {begins_day} {begins})"),
     "stranger": Phrase("nobody in the CRM has this number"),
     "not_heard": Phrase("the portal was not heard in time"),
     "client": Phrase("{type} {id}"),
@@ -35,6 +40,7 @@ _SENTENCES = {
     "again": Phrase("was tried already"),
     "circle": Phrase("and round in a circle ({role})"),
     "absent": Phrase("absent"),
+    "absent.until": Phrase("absent until {until}"),
     "workday": Phrase("workday not open ({workday})"),
     "workday.CLOSED": Phrase("workday ended"),
     "workday.PAUSED": Phrase("on a break"),
@@ -73,14 +79,32 @@ _THE_DEAL = Phrase("deal {deal}")
 _THE_TALKER = Phrase("last talker ({at})")
 
 
+_LINES_RULES = Phrase("line {place}: {rules}")
+_TRUNKS_RULES = Phrase("trunk {place}: {rules}")
+_ALL_LINES_RULES = Phrase("all lines: {rules}")
+
+
 def say(steps: Iterable[Step], lang: str) -> str:
-    """All steps in one line. A step this version does not know is said by its code."""
-    return " → ".join(_sentence(step).said(lang) for step in steps)
+    """All steps in one line, and behind them whose rules had a say. A step this version does not know is said by its
+    code."""
+    told = list(steps)
+    whose = [phrase.said(lang) for step in told for phrase in _whose(step.get("rules"))]
+    return " → ".join(_sentence(step).said(lang) for step in told) + (f" ({'; '.join(whose)})" if whose else "")
+
+
+def _whose(rules: Mapping[str, str] | None) -> Iterator[Phrase]:
+    """The rules by who set them: the names as `routing set` takes them."""
+    by_place: dict[str, list[str]] = {}
+    for name, place in (rules or {}).items():
+        by_place.setdefault(place, []).append(name)
+    for place, names in sorted(by_place.items(), reverse=True):  # all lines' come last
+        form = _TRUNKS_RULES if place.startswith(TRUNK) else _LINES_RULES if place != ALL_LINES else _ALL_LINES_RULES
+        yield dataclasses.replace(form, values={"place": place.removeprefix(TRUNK), "rules": ", ".join(names)})
 
 
 def _sentence(step: Step) -> Phrase:
     form = next((_SENTENCES[key] for key in _keys(step) if key in _SENTENCES), None)
-    values = {name: _NAMES.get(str(value), value) for name, value in step.items()} | _role(step)
+    values = {name: _NAMES.get(str(value), value) for name, value in step.items()} | _role(step) | _until(step)
     sentence = dataclasses.replace(form or _SENTENCES["normal"], values=values)
     try:
         str(sentence)
@@ -98,9 +122,17 @@ def _role(step: Step) -> dict[str, Phrase]:
     if step.get("role") == "deal" and step.get("deal"):
         return {"role": dataclasses.replace(_THE_DEAL, values={"deal": step["deal"]})}
     if step.get("role") == "talker" and step.get("at"):
-        at = datetime.fromtimestamp(step["at"]).strftime("%d.%m.%Y %H:%M")
-        return {"role": dataclasses.replace(_THE_TALKER, values={"at": at})}
+        return {"role": dataclasses.replace(_THE_TALKER, values={"at": _moment(step["at"])})}
     return {}
+
+
+def _until(step: Step) -> dict[str, str]:
+    at = step.get("until")
+    return {} if at is None else {"until": _moment(at)}
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%d.%m.%Y %H:%M")
 
 
 def _keys(step: Step) -> list[str]:
@@ -110,6 +142,14 @@ def _keys(step: Step) -> list[str]:
     return [f"{code}.{tell(step)}", code] if tell is not None else [code]
 
 
+def _hours_told(step: Step) -> str:
+    if step.get("ended"):
+        return "ended"
+    if step.get("begins"):
+        return "begins" if step.get("begins_day") == step.get("day") else "begins.another"
+    return ""
+
+
 _TELLING: Mapping[str, Callable[[Step], str]] = {
     "client": lambda step: "preferred" if step.get("preferred") else "",
     "vip": lambda step: "off_duty" if step.get("off_duty") else "",
@@ -117,4 +157,6 @@ _TELLING: Mapping[str, Callable[[Step], str]] = {
     "try": lambda step: "" if step.get("extension") else "without",
     "workday": lambda step: str(step.get("workday", "")),
     "device": lambda step: str(step.get("state", "")),
+    "closed": _hours_told,
+    "absent": lambda step: "until" if step.get("until") is not None else "",
 }

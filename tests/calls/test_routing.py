@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.directory import Absence, Directory, Employee, Period
 from itgrix_bx.calls.policy import Entry, Policy, Rules, with_rules
 from itgrix_bx.calls.routing import Known, Route, Talk, decide
 from itgrix_bx.words.routing import say
@@ -29,6 +29,7 @@ class Firm:
     heads: dict[int, int] = field(default_factory=dict)
     deputies: dict[int, int] = field(default_factory=dict)
     away: set[int] = field(default_factory=set)
+    until: float | None = None
 
     @property
     def employees(self) -> Mapping[int, Any]:
@@ -54,9 +55,9 @@ class Firm:
         assert at is not None
         return self.deputies.get(user_id)
 
-    def absent(self, user_id: int, at: float) -> bool:
+    def absence(self, user_id: int, at: float) -> Absence | None:
         assert at > 0
-        return user_id in self.away
+        return Absence(user_id, Period(until=self.until)) if user_id in self.away else None
 
 
 class Phones(dict[str, str]):
@@ -141,6 +142,70 @@ def test_nothing_found_and_nothing_heard_are_told_apart() -> None:
 def test_phones_and_absences_say_nothing_as_long_as_no_rule_asks() -> None:
     firm = Firm(away={ANNA}, deputies={ANNA: BORIS})
     assert decide(known(contact()), firm, devices=Phones({"101": "busy"})).extension == "101"
+
+
+# --- whose rules had a say ----------------------------------------------------------------------------
+
+
+def lines_rules(line: str, general: dict[str, str] | None = None, **words: str) -> Rules:
+    """`words` were set for one line, `general` for all."""
+    default = with_rules(Policy(), general or {})
+    return Rules(default, {line: with_rules(default, words)}, own={"": set(general or {}), line: set(words)})
+
+
+@pytest.mark.parametrize(
+    ("line", "en", "ru"),
+    [
+        (DID, f"(line {DID}: order, device; all lines: seconds)", f"(линия {DID}: order, device; все линии: seconds)"),
+        (
+            "trunk/mts",
+            "(trunk mts: order, device; all lines: seconds)",
+            "(транк mts: order, device; все линии: seconds)",
+        ),
+    ],
+)
+def test_it_says_whose_rules_had_a_say_the_lines_the_trunks_or_the_general_ones(line: str, en: str, ru: str) -> None:
+    rules = lines_rules(line, {"seconds": "20", "talker_days": "7"}, order="responsible deputy", device="free")
+    firm = Firm(deputies={ANNA: BORIS})
+    route = decide(known(contact(), trunk="mts"), firm, rules, Phones({"101": "busy", "102": "free"}))
+    assert say(route.steps, "en") == (
+        f"contact 7 → responsible, ext. 101 → busy → deputy, ext. 102 → free → ring 20 s, then the normal route {en}"
+    )
+    assert say(route.steps, "ru").endswith(ru)
+    assert route.steps[-1]["rules"] == {"order": line, "device": line, "seconds": ""}
+
+
+def test_usual_rules_are_nobodys_and_are_not_named() -> None:
+    route = decide(known(contact()), people(), lines_rules("7495", order="deal"))
+    assert say(route.steps, "en") == "contact 7 → responsible, ext. 101 → ring 15 s, then the normal route"
+    assert "rules" not in route.steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("at", "en", "ru"),
+    [
+        ("2026-11-26 19:05", "Thu 19:05 (ended 18:00)", "чт 19:05 (закончились в 18:00)"),
+        ("2026-11-26 12:30", "Thu 12:30 (ended 12:00)", "чт 12:30 (закончились в 12:00)"),
+        ("2026-11-26 08:00", "Thu 08:00 (from 09:00)", "чт 08:00 (с 09:00)"),
+        ("2026-11-29 12:00", "Sun 12:00 (from Mon 09:00)", "вс 12:00 (с пн 09:00)"),
+        ("2026-11-28 07:00", "Sat 07:00 (ended 02:00)", "сб 07:00 (закончились в 02:00)"),
+    ],
+)
+def test_outside_the_hours_it_says_when_they_ended_or_begin(at: str, en: str, ru: str) -> None:
+    rules = set_rules(hours="mon-thu 09:00-12:00 13:00-18:00 fri 20:00-02:00", timezone="UTC")
+    route = decide(known(contact(), at=datetime.fromisoformat(f"{at}+00:00").timestamp()), people(), rules)
+    assert say(route.steps, "en") == f"outside the line's hours: {en} → the normal route"
+    assert say(route.steps, "ru") == f"вне часов работы линии: {ru} → обычный маршрут"
+
+
+def test_an_absence_says_until_when() -> None:
+    until = datetime(2026, 12, 1, 9, 30).timestamp()
+    for firm, said in (
+        (Firm(away={ANNA}, until=until), "absent until 01.12.2026 09:30"),
+        (Firm(away={ANNA}), "absent"),
+    ):
+        route = decide(known(contact()), firm, set_rules(absence="on"))
+        assert say(route.steps, "en") == f"contact 7 → responsible, ext. 101 → {said} → the normal route"
 
 
 # --- whether to try anybody --------------------------------------------------------------------------

@@ -172,6 +172,28 @@ def test_a_rule_without_which_the_call_would_go_elsewhere_is_named(
         assert code in [told["code"] for told in route.steps]
 
 
+@settings(deadline=None, max_examples=400)
+@given(
+    known=knowledge(), firm=firms(), rules=rules, phones=phones, other=policies(), name=st.sampled_from([*RULES]),
+    whose=st.sampled_from([DID, ""]),
+)  # fmt: skip
+def test_whoever_set_the_rule_that_made_the_difference_is_named(
+    known: Known, firm: Firm, rules: Rules, phones: Phones, other: Policy, name: str, whose: str
+) -> None:
+    def with_policy(policy: Policy) -> Rules:
+        mine = {"by_did": {DID: policy}} if whose else {"by_did": {}, "default": policy}
+        return dataclasses.replace(rules, own={whose: {*RULES}}, **mine)
+
+    one = rules.policy(DID)
+    another = dataclasses.replace(one, **{name: getattr(other, name)})
+    route = decide(known, firm, with_policy(one), phones)
+    elsewhere = decide(known, firm, with_policy(another), phones)
+    differs = route.extension != elsewhere.extension or (route.extension and route.seconds != elsewhere.seconds)
+    for made in (route, elsewhere) if differs else ():
+        assert made.steps[-1]["rules"][name] == whose
+        assert name in say(made.steps, "en").rpartition("(")[2]
+
+
 @settings(deadline=None, max_examples=80)
 @given(known=knowledge(), firm=firms())
 def test_without_rules_it_is_the_contract(known: Known, firm: Firm) -> None:

@@ -156,7 +156,9 @@ def test_a_test_at_a_time_goes_by_the_lines_clock(machine: Machine) -> None:
     assert machine.json("test", CLIENT, "--at", "2026-11-26 17:30")["extension"] == "101"
     late = machine.json("test", CLIENT, "--at", "2026-11-26 19:00")
     assert late["extension"] is None
-    assert late["why"] == "outside the line's hours: Thu 19:00 → the normal route"
+    assert late["why"] == (
+        "outside the line's hours: Thu 19:00 (ended 18:00) → the normal route (all lines: hours, timezone)"
+    )
     assert late["at"].startswith("2026-11-26")
     assert machine.run("test", CLIENT, "--at", "tomorrow").exit_code == 1
 
@@ -172,7 +174,9 @@ def test_a_test_knows_the_last_talker_and_the_open_deal(machine: Machine, portal
     ])  # fmt: skip
     assert machine.json("test", CLIENT)["extension"] == "103"
     portal.seed({"deals": [{"id": 55, "name": "Поставка", "contact": 7, "responsible": 12}]})
-    assert machine.says("test", CLIENT) == "contact 7 → deal 55, ext. 102 → ring 15 s, then the normal route"
+    assert machine.says("test", CLIENT) == (
+        "contact 7 → deal 55, ext. 102 → ring 15 s, then the normal route (all lines: order)"
+    )
 
 
 def test_a_test_says_so_when_the_portal_or_the_phones_are_silent(machine: Machine, portal: PortalEmulator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -322,7 +323,11 @@ def test_the_deputy_of_an_absent_manager_then_the_head_then_the_lines_user(offic
     staff.set_head(11, 13)
     office.service.employees.reread()
     assert office.hook("inbound", "17.1", DID)["B24_ROUTE"] == "102"
-    assert told(office, "17.1")["route"].startswith("contact 7 → responsible, ext. 101 → absent → deputy, ext. 102")
+    until = datetime.fromtimestamp(now + 600).strftime("%d.%m.%Y %H:%M")
+    assert told(office, "17.1")["route"] == (
+        f"contact 7 → responsible, ext. 101 → absent until {until} → deputy, ext. 102 "
+        "→ ring 15 s, then the normal route (all lines: order, absence)"
+    )
     staff.add_absence(12, Period())
     office.service.employees.reread()
     assert office.hook("inbound", "17.2", DID)["B24_ROUTE"] == "103"

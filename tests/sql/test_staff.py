@@ -56,7 +56,7 @@ def test_everything_the_administrator_said_is_read_back(database: Database) -> N
     known = staff.directory()
     assert known.employees[1].departments == (5, 1)
     assert known.devices_of(2) == ("102", "+79161112233")
-    assert (known.head_of(1), known.deputy_of(1, 150.0), known.absent(2, 11.0)) == (3, 2, True)
+    assert (known.head_of(1), known.deputy_of(1, 150.0), bool(known.absence(2, 11.0))) == (3, 2, True)
     assert len(known.structure.deputies) == 2
     staff.map_mobile("+79161112233", None)
     staff.set_head(1, None)
@@ -64,7 +64,7 @@ def test_everything_the_administrator_said_is_read_back(database: Database) -> N
     staff.remove_absences(2)
     known = staff.directory()
     assert (known.devices_of(2), known.head_of(1), known.deputy_of(1, 150.0)) == (("102",), None, None)
-    assert not known.absent(2, 11.0)
+    assert not bool(known.absence(2, 11.0))
 
 
 def test_the_structure_is_replaced_only_by_one_that_was_read_and_our_own_absences_never(database: Database) -> None:
@@ -76,10 +76,10 @@ def test_the_structure_is_replaced_only_by_one_that_was_read_and_our_own_absence
     )
     staff.replace_users(people)  # a portal that told of its users only
     known = staff.directory()
-    assert (known.head_of(1), known.absent(1, 5.0), known.absent(2, 5.0)) == (2, True, True)
+    assert (known.head_of(1), bool(known.absence(1, 5.0)), bool(known.absence(2, 5.0))) == (2, True, True)
     staff.replace_users(people, structure=[], away=[])
     known = staff.directory()
-    assert (known.head_of(1), known.absent(1, 5.0), known.absent(2, 5.0)) == (None, True, False)
+    assert (known.head_of(1), bool(known.absence(1, 5.0)), bool(known.absence(2, 5.0))) == (None, True, False)
 
 
 def test_a_list_that_cannot_be_stored_leaves_the_old_one_with_all_that_belongs_to_it(database: Database) -> None:
