@@ -115,10 +115,11 @@ class Directory:
     # --- extensions and devices ------------------------------------------------------------------
 
     def user_of(self, extension: str) -> int | None:
-        """The active user who has this extension or mobile; the administrator's map beats the portal."""
-        user_id = self._by_extension.get(extension)
-        if user_id is None and self.mobiles:
-            user_id = self.mobiles.get("+" + extension.lstrip("+"))
+        """The active user who has this extension or mobile."""
+        holder = self.holder_of(extension)
+        if holder is not None or not self.mobiles:
+            return holder
+        user_id = self.mobiles.get("+" + extension.lstrip("+"))
         return user_id if user_id is not None and self.is_active(user_id) else None
 
     def knows(self, extension: str) -> bool:
@@ -132,6 +133,28 @@ class Directory:
         employee = self.employees.get(user_id)
         return employee.active if employee is not None else not self.synced
 
+    def holder_of(self, extension: str) -> int | None:
+        """Whose an extension is, for what is done on it: whom it was mapped to, unless he is dismissed; of those the
+        portal gives it to the active one with the lowest id."""
+        user_id = self._by_extension.get(extension)
+        return user_id if user_id is not None and self.is_active(user_id) else None
+
+    def shared(self) -> dict[str, tuple[int, ...]]:
+        """The extensions that the portal gives to several active people, and to whom; the administrator's map ends it.
+
+        Each of them is rung on it, and what is done on it is the first one's.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for employee in sorted(self.employees.values(), key=lambda e: e.user_id):
+            if employee.active and employee.extension and self._by_hand(employee.extension) is None:
+                found[employee.extension] = (*found.get(employee.extension, ()), employee.user_id)
+        return {extension: people for extension, people in found.items() if len(people) > 1}
+
+    def _by_hand(self, extension: str) -> int | None:
+        """Whom an extension was mapped to, if he is there."""
+        user_id = self.mapped.get(extension)
+        return user_id if user_id is not None and self.is_active(user_id) else None
+
     def extension_of(self, user_id: int, said_by_portal: str = "") -> str:
         """The extension to ring first for a user: the map's, else the portal's, unless that is mapped to another."""
         return next(iter(self.rung_on(user_id, said_by_portal)), "")
@@ -139,10 +162,9 @@ class Directory:
     def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]:
         """The extensions to ring for a user, the first first. What is not digits alone is not rung."""
         own = tuple(filter(_DIALLED.fullmatch, self.extensions_of(user_id)))
-        by_hand = self.mapped.get(said_by_portal, user_id)
         if (own and own[0] in self.mapped) or not _DIALLED.fullmatch(said_by_portal):
             return own
-        if by_hand == user_id or not self.is_active(by_hand):
+        if self._by_hand(said_by_portal) in (None, user_id):
             return tuple(dict.fromkeys((said_by_portal, *own)))
         return own
 
@@ -151,7 +173,7 @@ class Directory:
         mapped = tuple(sorted((e for e, user in self.mapped.items() if user == user_id), key=_by_number))
         employee = self.employees.get(user_id)
         by_portal = employee.extension if employee is not None else ""
-        if by_portal and by_portal not in mapped and self._by_extension.get(by_portal, user_id) == user_id:
+        if by_portal and by_portal not in mapped and self._by_hand(by_portal) in (None, user_id):
             return (*mapped, by_portal)
         return mapped
 

@@ -31,6 +31,7 @@ class People(Protocol):
     @property
     def mapped(self) -> Mapping[str, int]: ...
     def user_of(self, extension: str) -> int | None: ...
+    def holder_of(self, extension: str) -> int | None: ...
     def is_active(self, user_id: int) -> bool: ...
     def rung_on(self, user_id: int, said_by_portal: str = "") -> tuple[str, ...]: ...
     def head_of(self, user_id: int) -> int | None: ...
@@ -304,10 +305,15 @@ class _Decision:
         if user is None and self._was_somebodys(extension):
             return {"code": "dismissed"}
         if not extension:
-            return {"code": "no_extension"}
+            return {"code": "no_extension"} | self._anothers(candidate)
         if extension in self._tried:
             return {"code": "again"}
         return self._off_duty(user) or self._device(extension)
+
+    def _anothers(self, candidate: _Candidate) -> Step:
+        """Whose the extension is that the portal says somebody has."""
+        holder = self.people.holder_of(candidate.extension) if candidate.extension else None
+        return {} if holder is None else {"said": candidate.extension, "holder": holder}
 
     def _was_somebodys(self, extension: str) -> bool:
         """An extension that no active user has, but a dismissed one."""

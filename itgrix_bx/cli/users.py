@@ -232,8 +232,8 @@ def _row(employee: Employee, directory: Directory, now: float) -> dict[str, Any]
         "user_id": user_id,
         "name": employee.name,
         "active": employee.active,
-        "extension": extensions[0] if extensions else employee.extension or None,
-        "source": _source(extensions, employee, directory),
+        "extension": extensions[0] if extensions else None,
+        "source": _source(extensions, directory),
         "extensions": list(extensions),
         "mobiles": list(directory.mobiles_of(user_id)),
         "head": None if head_id is None else {"user_id": head_id, "why": why},
@@ -243,18 +243,21 @@ def _row(employee: Employee, directory: Directory, now: float) -> dict[str, Any]
     }
 
 
-def _source(extensions: Sequence[str], employee: Employee, directory: Directory) -> str | None:
-    if extensions and extensions[0] in directory.mapped:
-        return "map"
-    return "portal" if employee.extension else None
+def _source(extensions: Sequence[str], directory: Directory) -> str | None:
+    if not extensions:
+        return None
+    return "map" if extensions[0] in directory.mapped else "portal"
 
 
 def _note(employee: Employee, extensions: Sequence[str], directory: Directory) -> str | None:
     if not employee.active:
         return "dismissed"
-    other = directory.user_of(employee.extension) if employee.extension else None
-    if other not in (None, employee.user_id):
-        return f"user {other} has {employee.extension} too and is rung on it"
+    extension, holder = employee.extension, directory.holder_of(employee.extension)
+    if others := set(directory.shared().get(extension, ())) - {employee.user_id}:
+        whose = "theirs" if holder == employee.user_id else f"user {holder}'s"
+        return f"{extension} is also user {', '.join(map(str, sorted(others)))}'s: calls on it are {whose}"
+    if extension and holder not in (None, employee.user_id) and not extensions:
+        return f"{extension} is mapped to user {holder}: rung for nobody; use `users map`"
     if not extensions:
         return "no extension: rung for nobody; use `users map`"
     rung = directory.extension_of(employee.user_id)

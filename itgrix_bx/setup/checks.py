@@ -163,12 +163,23 @@ def database(settings: Settings) -> Iterator[Check]:
         name = opened.engine.dialect.name
         yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason or "")
         yield from durability(opened)
-        if not reason and not Staff(opened).synced_at():
-            yield Check("users list", "never read", WARNING, "run `itgrix-bx users sync`")
+        if not reason:
+            yield from staff(Staff(opened))
     except DatabaseAwayError as error:
         yield Check("database", str(error), BAD, "check [database] url and that the server runs")
     finally:
         opened.close()
+
+
+def staff(stored: Staff) -> Iterator[Check]:
+    """What calls go by: the list of employees, and whose an extension is that two have. Raises DatabaseAwayError."""
+    if not stored.synced_at():
+        yield Check("users list", "never read", WARNING, "run `itgrix-bx users sync`")
+    directory = stored.directory()
+    for extension, people in directory.shared().items():
+        found = f"{extension} is rung for users {', '.join(map(str, people))}, and calls on it are user {people[0]}'s"
+        cure = f"give each their own inner number in Bitrix24, or say whose it is: `itgrix-bx users map {extension} ID`"
+        yield Check(f"extension {extension}", found, WARNING, cure)
 
 
 def durability(opened: Database) -> Iterator[Check]:

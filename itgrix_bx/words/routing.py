@@ -37,6 +37,7 @@ _SENTENCES = {
     "dismissed": Phrase("dismissed"),
     "unknown": Phrase("not among the portal's employees"),
     "no_extension": Phrase("has no extension"),
+    "no_extension.anothers": Phrase("has no extension: {said} is user {holder}'s"),
     "again": Phrase("was tried already"),
     "circle": Phrase("and round in a circle ({role})"),
     "absent": Phrase("absent"),
@@ -158,5 +159,6 @@ _TELLING: Mapping[str, Callable[[Step], str]] = {
     "workday": lambda step: str(step.get("workday", "")),
     "device": lambda step: str(step.get("state", "")),
     "closed": _hours_told,
+    "no_extension": lambda step: "anothers" if step.get("holder") else "",
     "absent": lambda step: "until" if step.get("until") is not None else "",
 }

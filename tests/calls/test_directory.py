@@ -33,9 +33,38 @@ def test_a_person_has_several_extensions_and_mobiles_those_set_by_hand_first() -
     assert known.user_of("79161112233") == known.user_of("+79161112233") == ANNA
 
 
-def test_of_two_people_with_one_extension_only_the_first_is_rung_on_it() -> None:
+def test_two_people_with_one_extension_are_both_rung_on_it_and_what_is_done_on_it_is_the_firsts() -> None:
     known = directory()
-    assert (known.user_of("101"), known.extensions_of(ANNA), known.extensions_of(BORIS)) == (ANNA, ("101",), ())
+    assert (known.user_of("101"), known.shared()) == (ANNA, {"101": (ANNA, BORIS)})
+    for asked in ("", "101"):  # by the list alone, and as the search names the responsible
+        assert (known.rung_on(ANNA, asked), known.rung_on(BORIS, asked)) == (("101",), ("101",))
+
+
+def test_whoever_a_shared_extension_is_mapped_to_has_it_alone() -> None:
+    known = directory(mapped={"101": BORIS})
+    assert (known.user_of("101"), known.shared()) == (BORIS, {})
+    for asked in ("", "101"):
+        assert (known.rung_on(ANNA, asked), known.rung_on(BORIS, asked)) == ((), ("101",))
+
+
+users = st.sampled_from([1, 2, 3, 4])
+numbers = st.sampled_from(["", "101", "102"])
+
+
+@given(
+    st.dictionaries(users, st.tuples(st.booleans(), numbers)),
+    st.dictionaries(numbers.filter(bool), users),
+)
+def test_whom_an_extension_is_rung_for_and_whose_it_is_go_by_one_rule(
+    people: dict[int, tuple[bool, str]], mapped: dict[str, int]
+) -> None:
+    known = Directory.of([Employee(n, "", *told) for n, told in people.items()], mapped, synced=True)
+    for user_id, (active, extension) in people.items():
+        rung = known.rung_on(user_id, extension)
+        assert rung == known.extensions_of(user_id)  # the search and the list agree, so does the answer
+        for number in rung if active else ():
+            assert known.user_of(number) == user_id or user_id in known.shared()[number]
+    assert all(known.user_of(number) == sharing[0] for number, sharing in known.shared().items())
 
 
 def test_an_extension_that_is_mapped_to_somebody_else_is_not_rung_whatever_the_portal_says() -> None:

@@ -42,6 +42,9 @@ class Firm:
     def user_of(self, extension: str) -> int | None:
         return self.directory.user_of(extension)
 
+    def holder_of(self, extension: str) -> int | None:
+        return self.directory.holder_of(extension)
+
     def is_active(self, user_id: int) -> bool:
         return self.directory.is_active(user_id)
 
@@ -111,6 +114,14 @@ def test_a_dismissed_responsible_is_passed_over_for_the_next_entity() -> None:
 
 def test_a_responsible_without_an_extension_is_passed_over() -> None:
     assert decide(known(contact(1, ""), contact(BORIS, "102")), people()).extension == "102"
+
+
+def test_a_responsible_whose_extension_was_mapped_to_another_is_not_rung_on_it() -> None:
+    two = Directory.of([Employee(ANNA, "", True, "101"), Employee(BORIS, "", True, "102")], {"102": ANNA}, synced=True)
+    route = decide(known(contact(BORIS, "102")), two)
+    assert say(route.steps, "en") == (
+        f"contact 7 → responsible (user {BORIS}) → has no extension: 102 is user {ANNA}'s → the normal route"
+    )
 
 
 def test_without_any_usable_responsible_the_first_entity_names_the_call() -> None:
@@ -390,9 +401,12 @@ def test_what_the_portal_said_of_a_deputys_workday_counts_too() -> None:
 # --- bad data ----------------------------------------------------------------------------------------
 
 
-def test_of_two_users_with_one_extension_the_responsible_is_rung_on_it() -> None:
+def test_of_two_users_with_one_extension_each_is_rung_on_it_in_whatever_role() -> None:
     directory = Directory.of([Employee(11, "A", True, "101"), Employee(12, "B", True, "101")], {}, synced=True)
     assert decide(known(contact(12, "101")), directory).extension == "101"
+    for order in ("line", "user:12", "talker"):
+        made = decide(known(contact(1, ""), line_user=12, talk=Talk(12, THURSDAY)), directory, set_rules(order=order))
+        assert made.extension == "101"
 
 
 def test_an_extension_a_dismissed_user_had_is_not_rung_by_its_name() -> None:

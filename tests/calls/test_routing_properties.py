@@ -6,13 +6,14 @@ import dataclasses
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itgrix_bx.calls import policy
 from itgrix_bx.calls.directory import Directory, Employee
 from itgrix_bx.calls.policy import ROLES, RULES, STATES, Entry, Policy, Rules
-from itgrix_bx.calls.routing import Known, Talk, decide
+from itgrix_bx.calls.routing import Known, Route, Talk, decide
 from itgrix_bx.words import LANGUAGES
 from itgrix_bx.words.routing import say
 from tests.calls.test_routing import DID, NUMBER, THURSDAY, Firm, Phones
@@ -172,22 +173,35 @@ def test_a_rule_without_which_the_call_would_go_elsewhere_is_named(
         assert code in [told["code"] for told in route.steps]
 
 
-@settings(deadline=None, max_examples=400)
+# What must be asked at all before these rules can make a difference.
+_REACHED: dict[str, dict[str, Any]] = {
+    "prefer": {"order": ("responsible",)},
+    "clients": {"order": ("responsible",)},
+    "talker_days": {"order": ("talker",)},
+    "timezone": {"hours": policy.parse("hours", ["mon-fri 09:00-18:00"])},
+}
+_IN_FORCE: dict[str, Any] = {"on": True, "hours": (), "holidays": ()}
+
+
+@pytest.mark.parametrize("name", list(RULES))
+@settings(deadline=None, max_examples=60)
 @given(
-    known=knowledge(), firm=firms(), rules=rules, phones=phones, other=policies(), name=st.sampled_from([*RULES]),
+    known=knowledge(), firm=firms(), one=policies(), other=policies(), phones=phones, vip=entries(True),
     whose=st.sampled_from([DID, ""]),
 )  # fmt: skip
 def test_whoever_set_the_rule_that_made_the_difference_is_named(
-    known: Known, firm: Firm, rules: Rules, phones: Phones, other: Policy, name: str, whose: str
+    known: Known, firm: Firm, one: Policy, other: Policy, phones: Phones, vip: dict[str, Entry], whose: str, name: str
 ) -> None:
-    def with_policy(policy: Policy) -> Rules:
-        mine = {"by_did": {DID: policy}} if whose else {"by_did": {}, "default": policy}
-        return dataclasses.replace(rules, own={whose: {*RULES}}, **mine)
+    if name in _REACHED:
+        one = dataclasses.replace(one, **_IN_FORCE | _REACHED[name])
+    if name == "timezone":
+        other = dataclasses.replace(other, timezone="Pacific/Kiritimati")
 
-    one = rules.policy(DID)
-    another = dataclasses.replace(one, **{name: getattr(other, name)})
-    route = decide(known, firm, with_policy(one), phones)
-    elsewhere = decide(known, firm, with_policy(another), phones)
+    def decided(value: Policy) -> Route:
+        mine = {"by_did": {DID: value}} if whose else {"default": value}
+        return decide(known, firm, Rules(vip=vip, own={whose: {*RULES}}, **mine), phones)
+
+    route, elsewhere = decided(one), decided(dataclasses.replace(one, **{name: getattr(other, name)}))
     differs = route.extension != elsewhere.extension or (route.extension and route.seconds != elsewhere.seconds)
     for made in (route, elsewhere) if differs else ():
         assert made.steps[-1]["rules"][name] == whose

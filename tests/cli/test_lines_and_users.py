@@ -175,10 +175,17 @@ def test_a_structure_with_a_cycle_or_a_head_who_was_dismissed_gives_whoever_is_l
 def test_two_people_with_one_extension_and_somebody_without_one_are_pointed_out(machine: Machine) -> None:
     machine.portal.seed({"users": [{"id": 21, "name": "Z", "extension": "101"}, {"id": 22, "name": "Y"}]})
     machine.done("users", "sync")
-    notes = {row["user_id"]: row["note"] for row in machine.json("users", "list", "--all")}
-    assert notes[21] == "user 11 has 101 too and is rung on it"
+    rows = {row["user_id"]: row for row in machine.json("users", "list", "--all")}
+    notes = {user_id: row["note"] for user_id, row in rows.items()}
+    assert notes[21] == "101 is also user 11's: calls on it are user 11's"
+    assert notes[11] == "101 is also user 21's: calls on it are theirs"
+    assert (rows[21]["extension"], rows[21]["source"], rows[21]["extensions"]) == ("101", "portal", ["101"])
     assert notes[22].startswith("no extension")
-    assert (notes[11], notes[14]) == (None, "dismissed")
+    assert (notes[12], notes[14]) == (None, "dismissed")
+    machine.done("users", "map", "101", "21")
+    rows = {row["user_id"]: row for row in machine.json("users", "list")}
+    assert rows[11]["note"] == "101 is mapped to user 21: rung for nobody; use `users map`"
+    assert (rows[21]["note"], rows[21]["source"], rows[11]["extensions"]) == (None, "map", [])
 
 
 def test_an_inner_number_that_cannot_be_dialled_is_pointed_out(machine: Machine) -> None:

@@ -131,6 +131,17 @@ def test_doctor_finds_all_well_but_the_server_that_is_not_started(machine: Machi
     assert found["employees"]["found"] == "4 active, 3 with an extension"
 
 
+def test_doctor_says_whose_an_extension_is_that_two_people_have(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    machine.portal.seed({"users": [{"id": 21, "name": "Z", "extension": "101"}]})
+    machine.run("users", "sync")
+    check = machine.doctor()[1]["extension 101"]
+    assert check["found"] == "101 is rung for users 11, 21, and calls on it are user 11's"
+    assert (check["result"], "users map 101 ID" in check["cure"]) == ("warning", True)
+    machine.run("users", "map", "101", "21")
+    assert "extension 101" not in machine.doctor()[1]
+
+
 def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     machine.setup("--webhook-file", str(machine.secret), "--yes")
     machine.config.chmod(0o644)
