@@ -206,7 +206,7 @@ def fold(events: Iterable[Event]) -> Call:
     _complete_from_hangup(call, hooks, hangups)
     if end := _find_end(call, hooks, hangups):
         call.over_since = next(e.data.get("ended_at", e.at) for e in heard if e.event_id == end.event_id)
-        _talk_on(call, hangups)
+        _talk_on(call, hooks, hangups)
     _find_recordings(call, ordered)
     for event in ordered:
         if event.kind not in HOOK_KINDS:
@@ -328,6 +328,8 @@ def _build_legs(call: Call, hooks: Sequence[Event]) -> None:
                 talking = _ring(call, event, talking)
             case Kind.ANSWER:
                 talking = _answer(call, event, talking)
+            case Kind.PARKED:
+                talking = _parked(event, talking)
             case Kind.OUTBOUND:
                 extension = event.data.get("extension") or event.data.get("client_number", "")
                 number = event.data.get("number", "")
@@ -362,6 +364,13 @@ def _answer(call: Call, event: Event, talking: Leg | None) -> Leg | None:
     leg.answered_at = event.at
     call.talk_source = call.talk_source or event.data.get("source", "hooks")
     return leg
+
+
+def _parked(event: Event, talking: Leg | None) -> Leg | None:
+    """Whoever fetches the client begins a leg of their own, be it the one who parked them."""
+    if talking is not None:
+        talking.ended_at = event.at
+    return None
 
 
 def _unanswered(call: Call, extension: str) -> Leg | None:
@@ -403,9 +412,11 @@ def _dialled_out_by_variables(call: Call, event: Event) -> Leg | None:
     return leg if leg is not None and (call.direction == OUT or peer.split("@")[0] == leg.dialled) else None
 
 
-def _talk_on(call: Call, hangups: Sequence[Event]) -> None:
+def _talk_on(call: Call, hooks: Sequence[Event], hangups: Sequence[Event]) -> None:
     """Who asked a colleague in vain goes on with the client, whose channel never left the Dial() of the first one."""
     talked = max((g for g in call.legs if g.answered_at is not None), key=lambda g: g.answered_at or 0.0, default=None)
+    if talked is not None and any(e.kind is Kind.PARKED and e.at == talked.ended_at for e in hooks):
+        return
     for variables in (e.data.get("variables", {}) for e in hangups if e.data.get("own_channel", True)):
         stayed = variables.get("DIALSTATUS") == "ANSWER" and not _was_transferred(variables)
         if talked is not None and stayed and variables.get("CONNECTEDLINE(num)") == talked.extension:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     RING = "ring"
     ANSWER = "answer"
     OUTBOUND = "outbound"
+    PARKED = "parked"  # no hook tells it: the client was put where nobody hears them, until somebody answers
     HANGUP = "hangup"
     GONE = "gone"  # {source, ended_at}: no hook told the end, and no channel of the call is there any more
 
@@ -48,7 +49,9 @@ class Kind(StrEnum):
     CLOCK = "clock"  # {now}: the wall clock was found put back; times after `now` are not true
 
 
-HOOK_KINDS = frozenset({Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.HANGUP, Kind.GONE})
+HOOK_KINDS = frozenset({
+    Kind.INBOUND, Kind.ROUTE, Kind.RING, Kind.ANSWER, Kind.OUTBOUND, Kind.PARKED, Kind.HANGUP, Kind.GONE,
+})  # fmt: skip
 
 
 # Ids that begin so are test calls of `dialplan check`: they prove the way to the journal, the portal hears of none.

@@ -22,6 +22,7 @@ _WORDS = {
     "503": "direction unavailable", "OTHER": "not connected",
 }  # fmt: skip
 _UNSEEN = "end not seen"
+_ROOMS = ("ConfBridge", "MeetMe")
 _DECLINED_CAUSES = ("21", "34")  # 34: how FreePBX 16 reports a declined call
 
 
@@ -73,6 +74,8 @@ def _connected_party(call: Call, directory: Directory) -> str:
     party = call.hangup.get("CONNECTEDLINE(num)", "")
     if not directory.knows(party) or call.hangup.get("DIALSTATUS", "") not in ("ANSWER", ""):
         return ""
+    if call.hangup.get("CDR(lastapp)") in _ROOMS:
+        return ""  # still the one the client came from, where the PBX did not hide it; who joined is not told
     legs = [leg for leg in call.legs if leg.extension == party]
     only_rang = bool(legs) and all(leg.answered_at is None for leg in legs)
     return "" if only_rang else party

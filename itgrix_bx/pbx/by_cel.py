@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itgrix_bx.calls.call import IN
 from itgrix_bx.pbx.channels import Channels
-from itgrix_bx.pbx.listener import Bridges, Gone, Listener
+from itgrix_bx.pbx.listener import NOT_TOGETHER, Bridges, Gone, Listener
 from itgrix_bx.pbx.records import Group, Happening
 from itgrix_bx.pbx.story import CEL, First, Story, began, dialled_number
 
@@ -46,6 +46,8 @@ class _Reader:
             self._listener.began()
         elif happening.kind == "ANSWER" and channel == self._first.channel:
             self._listener.answered(happening.at)
+        elif happening.kind == "BRIDGE_ENTER" and happening.extra.get("bridge_technology") == NOT_TOGETHER:
+            self._listener.parked(happening.at, channel)
         elif happening.kind == "BRIDGE_ENTER":
             # The others in it are named too: they may have entered under another linkedid.
             self._bridges.enter(bridge, channel, *happening.peers)

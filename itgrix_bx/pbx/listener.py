@@ -14,6 +14,7 @@ _DECLINED = "21"
 # Both sides of a call end together: within the second that CEL keeps, within moments as the manager tells it.
 _TOGETHER_S = {CEL: 1.0}
 _AT_ONCE_S = 0.1
+NOT_TOGETHER = "holding_bridge"  # a bridge's technology: who is parked or waits there does not hear the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,14 @@ class Listener:
         self._talked_with = next((c for c in self.clients if c in reached and len(reached) > 1), self._talked_with)
         self._connected = reached
 
+    def parked(self, at: float, channel: str) -> None:
+        """A channel was put where nobody hears it: whoever talked with this client does so no more."""
+        if channel in self.clients and self._talker is not None:
+            self._talker = None
+            self.story.moments.append(Moment(at, Kind.PARKED, {}, self._mark(channel)))
+
     def _mark(self, mark: str) -> str:
-        """Who was put on hold comes back to the same bridge."""
+        """Who was put on hold comes back to the same bridge, and who was fetched may be parked again."""
         before = sum(moment.mark.startswith(mark) for moment in self.story.moments)
         return f"{mark} {before}" if before else mark
 

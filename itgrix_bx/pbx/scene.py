@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itgrix_bx.calls.call import IN, OUT
 from itgrix_bx.calls.facts import AMI
 from itgrix_bx.pbx.channels import Channels, is_short, other_half
-from itgrix_bx.pbx.listener import Bridges, Gone, Listener
+from itgrix_bx.pbx.listener import NOT_TOGETHER, Bridges, Gone, Listener
 from itgrix_bx.pbx.messages import Message
 from itgrix_bx.pbx.story import DIALLED, Story
 
@@ -23,7 +23,6 @@ EVENTS = (
 )  # fmt: skip
 _UP = "6"
 _MOST_IDS = 100  # channels of one call that are remembered
-_NOT_TOGETHER = "holding_bridge"  # who is parked or waits there does not hear the others
 
 
 @dataclass(eq=False, slots=True)
@@ -148,8 +147,15 @@ class Scene:
             live.dialstatus = message.get("DialStatus")
 
     def _enter(self, message: Message) -> None:
-        if message.get("BridgeTechnology") != _NOT_TOGETHER:
+        if message.get("BridgeTechnology") == NOT_TOGETHER:
+            self._parked(message.at, message.get("Channel"))
+        else:
             self._entered(message.at, message.get("Channel"), message.get("BridgeUniqueid"))
+
+    def _parked(self, at: float, name: str) -> None:
+        if (live := self._belongs.get(name)) is not None:
+            live.listener.parked(at, name)
+            self._note(live)
 
     def _entered(self, at: float, name: str, bridge: str) -> None:
         self._bridges.enter(bridge, name)
@@ -230,7 +236,9 @@ class Scene:
         name, bridge = channel.get("Channel"), channel.get("BridgeId")
         for other in self._bridges.of(name) - {bridge}:
             self._bridges.leave(other, name)
-        if bridge and channel.get("Application") != "Park":
+        if bridge and channel.get("Application") == "Park":
+            self._parked(channel.at, name)
+        elif bridge:
             self._entered(channel.at, name, bridge)
 
 

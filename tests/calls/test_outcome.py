@@ -251,6 +251,41 @@ def test_who_talked_through_a_trunk_nobody_announced_is_the_number_dialled(story
     assert [leg.extension for leg in story.call().legs] == ["89990001122"]
 
 
+def test_who_parked_the_client_talks_until_then_and_who_fetches_them_from_then_on(story: Story) -> None:
+    answered(story).tell(20, Kind.PARKED, source="ami").answer(50, "102")
+    story.hangup(60, DIALSTATUS="ANSWER", CONNECTED="102", BLINDTRANSFER="PJSIP/101-1")
+    before = 20 - (story.call().answered_at or 0) + story.events[0].at
+    assert [(leg.extension, leg.talk) for leg in story.call().legs] == [("101", before), ("102", 10)]
+    assert (story.outcome().talk_seconds, story.outcome().user_id) == (before + 10, BORIS)
+
+
+def test_who_fetches_the_client_they_parked_talks_in_a_second_leg(story: Story) -> None:
+    answered(story).tell(20, Kind.PARKED, source="ami").answer(50, "101").hangup(60, DIALSTATUS="ANSWER")
+    assert [leg.extension for leg in story.call().legs if leg.answered_at] == ["101", "101"]
+    assert story.call().legs[-1].talk == 10
+
+
+@pytest.mark.parametrize("how", [{"BLINDTRANSFER": "PJSIP/101-1"}, {}], ids=["by a transfer", "by a feature code"])
+def test_a_client_who_gives_up_while_parked_talked_until_then(story: Story, how: dict[str, str]) -> None:
+    """A feature code leaves the client in the first Dial(), as a vain consultation does."""
+    answered(story).tell(20, Kind.PARKED, source="ami").hangup(60, DIALSTATUS="ANSWER", CONNECTED="101", **how)
+    (leg,) = story.call().legs
+    assert (leg.ended_at, story.call().ended_at) == (story.events[0].at + 20, story.events[0].at + 60)
+    assert (story.outcome().status_code, story.outcome().user_id) == ("200", ANNA)
+
+
+def test_a_parked_call_that_rings_back_is_talk_again_when_it_is_answered(story: Story) -> None:
+    answered(story).tell(20, Kind.PARKED, source="ami").ring(45, "101").answer(50, "101")
+    story.hangup(60, DIALSTATUS="ANSWER", CONNECTED="101")
+    assert [leg.talk for leg in story.call().legs][1:] == [10]
+
+
+def test_in_a_conference_the_last_one_known_to_have_joined_owns_the_call(story: Story) -> None:
+    """CONNECTEDLINE names whoever the client came from: a room does not change it."""
+    answered(story).answer(20, "102").hangup(60, DIALSTATUS="ANSWER", CONNECTED="101", **{"CDR(lastapp)": "ConfBridge"})
+    assert story.outcome().user_id == BORIS
+
+
 def test_what_the_trunk_said_counts_where_the_pbx_says_circuits_are_busy(story: Story) -> None:
     """FreePBX tries further trunks after a refusal, and ends with a congestion tone of its own: cause 34."""
     said = {"DIALSTATUS": "CHANUNAVAIL", "HANGUPCAUSE": "34", "HANGUPCAUSE(trunk)": "21"}
@@ -274,7 +309,7 @@ def test_the_order_in_which_events_arrive_changes_nothing(order: list[int]) -> N
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["inbound", "ring", "answer", "outbound", "hangup", "gone"]),
+        st.sampled_from(["inbound", "ring", "answer", "outbound", "parked", "hangup", "gone"]),
         st.sampled_from(["101", "102", ""]),
     ),
     min_size=1,
@@ -292,6 +327,7 @@ def test_any_sequence_of_hooks_makes_a_call_the_portal_can_be_told(steps: list[t
             "ring": lambda at=at, e=extension: story.ring(at, *([e] if e else [])),
             "answer": lambda at=at, e=extension: story.answer(at, e),
             "outbound": lambda at=at, e=extension: story.outbound(at, e),
+            "parked": lambda at=at: story.tell(at, Kind.PARKED, source="ami"),
             "hangup": lambda at=at, e=extension: story.hangup(at, own=bool(e), DIALSTATUS="ANSWER", CONNECTED=e),
             "gone": lambda at=at: story.tell(at, Kind.GONE, source="ami", ended_at=1_700_000_000.0 + at),
         }[hook]()

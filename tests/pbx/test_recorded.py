@@ -36,6 +36,10 @@ CDR_CANNOT_TELL: dict[str, dict[str, Any]] = {
     "blind_transfer": {"talk_seconds": 8},
     "outbound_blind_transfer": {"talk_seconds": 7},
     "consultation_refused": {"talk_seconds": 10},
+    # So does the time a client was parked.
+    "parked_and_retrieved": {"talk_seconds": 8},
+    "parked_and_fetched_by_the_same": {"talk_seconds": 9},
+    "parked_and_given_up": {"talk_seconds": 6},
 }
 
 
@@ -111,6 +115,9 @@ def test_a_call_among_ourselves_is_none_of_the_crms_business(name: str, with_cel
         ("consultation_refused", [1, 1]),
         ("blind_transfer_unanswered", [1]),
         ("freepbx_queue_answered", [2]),
+        ("parked_and_retrieved", [1, 2]),
+        ("parked_and_fetched_by_the_same", [1, 1]),
+        ("parked_and_given_up", [1]),
     ],
 )
 def test_cel_knows_who_talked_in_which_order(name: str, talkers: list[int]) -> None:

@@ -28,12 +28,12 @@ from tests.real.site import client, extension, phones, user
 DOCUMENT = Path(__file__).parents[2] / "docs/matrix.md"
 SCENARIOS: dict[str, tuple[int, Play]] = ALL | MORE | RARER
 # What does not come out right yet, and why.
-KNOWN = {"parked_and_retrieved": "the time a client is parked counts as talk of the one who parked the call"}
+KNOWN: dict[str, str] = {}
 # What the phones measured is the client's whole time: the ringing of a colleague is talk by the hooks, not by AMI.
 _NOT_TALK = {"consultation_refused": 1.0}
 OUTBOUND = {name for name in SCENARIOS if name.startswith("outbound")}
 _SECOND_SEEN_BY_AMI = {
-    "conference", "attended_transfer", "attended_to_an_older_call", "outbound_attended_transfer",
+    "attended_transfer", "attended_to_an_older_call", "outbound_attended_transfer",
     "outbound_attended_transfer_on_a_route_with_mail",
 }  # fmt: skip
 _DELIVERY_S = 60

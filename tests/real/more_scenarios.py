@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from tests.real.office import Office, ended
 from tests.real.scenarios import Measured, Play, dialled, first_of, outbound_attended_transfer, trunk_call
@@ -118,6 +119,14 @@ async def after_office_hours(office: Office, n: int) -> Measured:
     return Measured("304", reason="no route", recorded=False)
 
 
+async def parked_at(office: Office, n: int) -> str:
+    """The place where the first extension of `n` has parked its client: others park at the same time."""
+    lot = await asyncio.to_thread(office.asterisk.cli, "parking show default")
+    found = re.search(rf"Space\s*:\s*(\d+)\n.*\n.*PJSIP/{extension(n, 1)}\b", lot)
+    assert found is not None, lot
+    return found[1]
+
+
 async def parked_and_retrieved(office: Office, n: int) -> Measured:
     await office.phone(extension(n, 1), answers(1.0))
     colleague = await office.phone(extension(n, 2))
@@ -128,12 +137,44 @@ async def parked_and_retrieved(office: Office, n: int) -> Measured:
     first.transfer("700")
     await asyncio.sleep(3)
     await first.hang_up()
-    second = await colleague.call("701")
+    second = await colleague.call(await parked_at(office, n))
     await asyncio.wait_for(second.answered.wait(), 20)
     await asyncio.sleep(3)
     await call.hang_up()
     await ended(second)
     return Measured("200", 2 + second.talk, owner=2, shown={1}, legs=[1, 2])
+
+
+async def parked_and_fetched_by_the_same(office: Office, n: int) -> Measured:
+    phone = await office.phone(extension(n, 1), answers(1.0))
+    call = await office.call_in(n, ONE)
+    first = await first_of(office, n, 1)
+    await asyncio.wait_for(first.answered.wait(), 20)
+    await asyncio.sleep(3.5)
+    first.transfer("700")
+    await asyncio.sleep(3)
+    await first.hang_up()
+    again = await phone.call(await parked_at(office, n))
+    await asyncio.wait_for(again.answered.wait(), 20)
+    await asyncio.sleep(2)
+    await call.hang_up()
+    await ended(again)
+    return Measured("200", 3.5 + again.talk, shown={1}, legs=[1])
+
+
+async def parked_and_given_up(office: Office, n: int) -> Measured:
+    """The client waits in vain; what was said before is the talk."""
+    await office.phone(extension(n, 1), answers(1.0))
+    call = await office.call_in(n, ONE)
+    first = await first_of(office, n, 1)
+    await asyncio.wait_for(first.answered.wait(), 20)
+    await asyncio.sleep(2)
+    first.transfer("700")
+    await asyncio.sleep(1)
+    await first.hang_up()
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", 2, shown={1}, legs=[1])
 
 
 async def picked_up_by_a_colleague(office: Office, n: int) -> Measured:
@@ -150,7 +191,7 @@ async def picked_up_by_a_colleague(office: Office, n: int) -> Measured:
 
 
 async def conference(office: Office, n: int) -> Measured:
-    """The client is sent into a room, the first one and a colleague join; who is last there is chance."""
+    """The client is sent into a room, the first one joins and then a colleague, who is the last to talk with them."""
     phone = await office.phone(extension(n, 1), answers(1.0))
     colleague = await office.phone(extension(n, 2))
     call = await office.call_in(n, ONE)
@@ -160,14 +201,15 @@ async def conference(office: Office, n: int) -> Measured:
     first.transfer(f"3{n:02}")
     await asyncio.sleep(0.5)
     await first.hang_up()
-    joined = [await phone.call(f"3{n:02}"), await colleague.call(f"3{n:02}")]
-    for one in joined:
-        await asyncio.wait_for(one.answered.wait(), 20)
+    joined = []
+    for one in (phone, colleague):
+        joined.append(await one.call(f"3{n:02}"))
+        await asyncio.wait_for(joined[-1].answered.wait(), 20)
     await asyncio.sleep(3)
     await call.hang_up()
     for one in joined:
         await one.hang_up()
-    return Measured("200", call.talk, owner=None, shown={1}, legs=[1])
+    return Measured("200", call.talk, owner=2, shown={1}, legs=[1, 2])
 
 
 async def outbound_no_answer(office: Office, n: int) -> Measured:
@@ -332,6 +374,7 @@ _RARER: list[Play] = [
     several_devices, hunt_answered_by_the_second, group_unanswered, follow_me, within_office_hours, after_office_hours,
     parked_and_retrieved, picked_up_by_a_colleague, conference, trunk_as_destination, outbound_no_answer,
     outbound_wrong_number, outbound_attended_by_feature_code, outbound_attended_transfer_on_a_route_with_mail,
+    parked_and_fetched_by_the_same, parked_and_given_up,
 ]  # fmt: skip
 # The numbers after those of tests.real.scenarios; 0 is the one whose client's number ends in 0000.
 MORE: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_PLAYS, 22)}

@@ -13,12 +13,13 @@ import pymysql
 
 from tests.mariadb_server import server
 from tests.real.asterisk import create_records
-from tests.real.more_scenarios import MORE
+from tests.real.more_scenarios import MORE, RARER
 from tests.real.office import Office, office
 from tests.real.scenarios import ALL, play
 from tests.real.site import client
 
 TARGET = Path(__file__).parents[1] / "pbx" / "recorded.py"
+PARKED = {name: how for name, how in RARER.items() if name.startswith("parked")}
 CDR = (
     "calldate", "clid", "src", "dst", "dcontext", "channel", "dstchannel", "lastapp", "lastdata", "duration", "billsec",
     "disposition", "uniqueid", "did", "recordingfile", "linkedid", "sequence",
@@ -46,7 +47,7 @@ from typing import Any
 
 def main() -> None:
     """Play, wait for what is written late, write."""
-    plays = ALL | MORE
+    plays = ALL | MORE | PARKED
     with tempfile.TemporaryDirectory() as directory, server() as database:
         create_records(database.port)
         with office(Path(directory), records_port=database.port) as where:

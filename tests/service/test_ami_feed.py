@@ -222,10 +222,55 @@ def test_who_fetches_a_parked_call_talks_and_parked_calls_do_not_hear_each_other
     pbx.parts("b1", TRUNK, "PJSIP/101-1")
     pbx.hangs_up("PJSIP/101-1")
     pbx.meet("lot", other, TRUNK, technology="holding_bridge")
-    eventually(lambda: legs(office) == [("101", True)])
+    eventually(lambda: [leg.ended_at is not None for leg in office.call(ID).legs] == [True])
+    assert legs(office) == [("101", True)]
     pbx.parts("lot", TRUNK)
     pbx.meet("b2", pbx.begins("PJSIP/102-3"), TRUNK)
     eventually(lambda: legs(office) == [("101", True), ("102", True)])
+    assert [leg.ended_at is None for leg in office.call(ID).legs] == [False, True]
+
+
+def test_who_fetches_the_call_they_parked_begins_another_leg(
+    office: Office, pbx: Pbx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itgrix_bx.calls.facts._SAME_S", 0.2)  # else two answers of one moment are one
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    eventually(lambda: legs(office) == [("101", True)])
+    pbx.parts("b1", TRUNK, "PJSIP/101-1")
+    pbx.meet("lot", TRUNK, technology="holding_bridge")
+    pbx.hangs_up("PJSIP/101-1")
+    time.sleep(0.3)
+    pbx.parts("lot", TRUNK)
+    pbx.meet("b2", pbx.begins("PJSIP/101-3"), TRUNK)
+    eventually(lambda: legs(office) == [("101", True), ("101", True)])
+
+
+def test_an_outbound_call_that_is_parked_waits_too(office: Office, pbx: Pbx) -> None:
+    phone = pbx.begins("PJSIP/101-1", ID, CallerIDNum="101", Exten=CLIENT)
+    assert office.hook("outbound", ID, CLIENT, "101")["B24_RC"] == "ok"
+    pbx.rings(phone, TRUNK, f"{CLIENT}@trunk")
+    pbx.meet("b1", phone, TRUNK)
+    eventually(lambda: legs(office) == [("101", True)])
+    pbx.parts("b1", TRUNK, phone)
+    pbx.meet("lot", TRUNK, technology="holding_bridge")
+    eventually(lambda: office.call(ID).talking is None)
+    pbx.parts("lot", TRUNK)
+    pbx.meet("b2", pbx.begins("PJSIP/102-3"), TRUNK)
+    eventually(lambda: legs(office) == [("101", True), ("102", True)])
+
+
+def test_who_was_parked_while_the_link_was_lost_is_known_to_wait(office: Office, pbx: Pbx) -> None:
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/101-1")
+    pbx.meet("b1", TRUNK, "PJSIP/101-1")
+    eventually(lambda: legs(office) == [("101", True)])
+    parked = next(channel for channel in pbx.peer.channels if channel["Channel"] == TRUNK)
+    pbx.peer.channels[:] = [parked | {"BridgeId": "lot", "Application": "Park"}]
+    pbx.peer.drop()
+    eventually(lambda: office.call(ID).talking is None)
+    assert legs(office) == [("101", True)]
 
 
 def test_where_no_hangup_hook_comes_the_manager_tells_the_end(office: Office, pbx: Pbx) -> None:
