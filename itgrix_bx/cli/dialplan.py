@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +16,10 @@ from itgrix_bx.pbx.installer import plan as planning
 from itgrix_bx.pbx.installer.advice import advice, is_here
 from itgrix_bx.pbx.installer.checking import Step, check, reload
 from itgrix_bx.pbx.installer.console import Console, console
+from itgrix_bx.pbx.installer.copies import COPIES, Copies
 from itgrix_bx.pbx.installer.hooks import shipped
 from itgrix_bx.pbx.installer.plain import Chosen
-from itgrix_bx.pbx.installer.plan import Plan, Wishes
+from itgrix_bx.pbx.installer.plan import Plan, Told, Wishes
 from itgrix_bx.pbx.installer.system import version_in
 from itgrix_bx.pbx.installer.tree import ETC, InstallError, Tree
 
@@ -46,7 +46,15 @@ def _doing(command: _Command) -> _Command:
     """The options of what changes files."""
     yes = click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
     dry_run = click.option("--dry-run", is_flag=True, help="Print what would change as a diff, and change nothing.")
-    return yes(dry_run(command))
+    copies = click.option(
+        "--copies",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(COPIES),
+        show_default=True,
+        help="Where the files as they were are kept.",
+    )
+    return yes(dry_run(copies(command)))
 
 
 @click.group()
@@ -78,28 +86,25 @@ def show(context: Context, kind: str) -> None:
 )
 @click.option("--inbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of trunks (repeatable).")
 @click.option("--outbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of phones (repeatable).")
-@click.option("--no-ami", is_flag=True, help="Make no user for Asterisk's manager.")
+@click.option("--ami/--no-ami", default=None, help="Whether to make a user for Asterisk's manager.  [default: --ami]")
 @click.pass_obj
 def install(
-    context: Context, yes: bool, dry_run: bool, root: Path, etc: str, fastagi: str | None, inbound: tuple[str, ...],
-    outbound: tuple[str, ...], no_ami: bool,
+    context: Context, yes: bool, dry_run: bool, copies: Path, root: Path, etc: str, fastagi: str | None,
+    inbound: tuple[str, ...], outbound: tuple[str, ...], ami: bool | None,
 ) -> None:  # fmt: skip
     """Put the hooks into the PBX's own custom files, reload, and prove them with a call.
 
     Nothing generated is edited, what is there stays as it is, and `dialplan remove` restores every file byte for byte.
-    Run it again after an update or a change: it does only what is missing.
+    Run it again after an update or a change: it does only what is missing. What an option said the first time need not
+    be said again.
     """
     settings = context.settings()
     tree = _tree(root, etc)
-    wishes = Wishes(
-        address=_told_address(fastagi) or _address(settings),
-        chosen=Chosen(inbound, outbound),
-        ami=None if no_ami else settings.ami,
-        config=locate(context.config),
-    )
+    address = _told_address(fastagi)
     with _plainly(), _asterisk(tree, settings) as (reached, told):
-        if fastagi is None:
-            wishes = replace(wishes, address=_remembered(tree, wishes.address))
+        earlier = planning.told(tree) or Told()
+        choices = Told(address or earlier.address, earlier.ami if ami is None else ami)
+        wishes = _wishes(context, choices, Chosen(inbound, outbound))
         plan = planning.installation(tree, wishes, version_in(told) if reached else "")
         click.echo(printable(plan.system))
         if not plan.system.generated:
@@ -111,14 +116,16 @@ def install(
             click.echo(f"· {printable(text)}")
         for text in plan.warnings:
             click.echo(f"! {printable(text)}")
-        _carry_out(plan, reached, told, yes=yes, dry_run=dry_run)
+        shelf = _carry_out(plan, Copies(copies, tree), reached, told, yes=yes, dry_run=dry_run)
         if dry_run:
             return
+        if shelf is not None:
+            click.echo(f"The files as they were are in {printable(shelf)}.")
         for text in advice(plan.system, wishes.address):
             click.echo(f"\n{text}")
         if reached is not None:
             click.echo("")
-            _report(check(planning.installation(tree, _settled(wishes, context)), reached, told))
+            _report(check(planning.installation(tree, _wishes(context, choices)), reached, told))
         elif plan.warnings:
             sys.exit(1)
 
@@ -136,12 +143,10 @@ def check_command(context: Context, root: Path, etc: str, as_json: bool) -> None
     settings = context.settings()
     tree = _tree(root, etc)
     with _plainly(), _asterisk(tree, settings) as (reached, told):
-        address = planning.installed_address(tree)
-        if not address:
+        choices = planning.told(tree)
+        if choices is None:
             raise Problem(f"the hooks are not installed in {tree.named('')}; run `itgrix-bx dialplan install`")
-        ami = settings.ami if planning.has_manager_user(tree) else None
-        ours = Wishes(address, ami=ami, config=locate(context.config))
-        plan = planning.installation(tree, ours, version_in(told) if reached else "")
+        plan = planning.installation(tree, _wishes(context, choices), version_in(told) if reached else "")
         _report(check(plan, reached, told), as_json=as_json)
 
 
@@ -149,33 +154,50 @@ def check_command(context: Context, root: Path, etc: str, as_json: bool) -> None
 @_doing
 @_where
 @click.pass_obj
-def remove(context: Context, yes: bool, dry_run: bool, root: Path, etc: str) -> None:
-    """Take the hooks away again: every file is as it was, but for what you changed yourself since."""
+def remove(context: Context, yes: bool, dry_run: bool, copies: Path, root: Path, etc: str) -> None:
+    """Take the hooks away again: every file is as it was, but for what you changed yourself since.
+
+    Copies that `install` kept are deleted where the file itself holds the same again.
+    """
     tree = _tree(root, etc)
     settings = context.settings()
     with _plainly(), _asterisk(tree, settings) as (reached, told):
         plan = planning.removal(tree, locate(context.config))
-        _carry_out(plan, reached, told, yes=yes, dry_run=dry_run)
+        kept = Copies(copies, tree)
+        _carry_out(plan, kept, reached, told, yes=yes, dry_run=dry_run)
+        if not dry_run and (left := _cleared(kept)):
+            click.echo(f"Older copies of files that you have changed since are left in {printable(left)}; delete them "
+                       "when you do not need them.")  # fmt: skip
+
+
+def _cleared(kept: Copies) -> Path | None:
+    try:
+        return kept.clear()
+    except OSError as error:
+        raise Problem(f"{error.filename} cannot be deleted ({error.strerror}); delete it as root") from None
 
 
 # --- what the commands share -----------------------------------------------------------------------
 
 
-def _carry_out(plan: Plan, reached: Console | None, why_not: str, *, yes: bool, dry_run: bool) -> None:
+def _carry_out(
+    plan: Plan, copies: Copies, reached: Console | None, why_not: str, *, yes: bool, dry_run: bool
+) -> Path | None:
+    """Where the copies are, if any were made."""
     if not plan.changes:
         click.echo("Nothing to change.")
-        return
+        return None
     if dry_run:
         for change in plan.changes:
             click.echo(printable_lines(change.diff()), nl=False)
-        return
+        return None
     for change in plan.changes:
         doing = "make" if change.before is None else "delete" if change.after is None else "change"
         click.echo(f"  {doing} {printable(change.name)}")
     if not yes:
         click.confirm("Go on?", abort=True)
-    shelf = planning.apply(plan)
-    click.echo(f"Done; the files as they were are in {shelf}." if shelf else "Done.")
+    shelf = planning.apply(plan, copies)
+    click.echo("Done.")
     if any(change.ours for change in plan.changes):
         click.echo("The configuration changed: systemctl restart itgrix-bx")
     if reached is not None:
@@ -183,6 +205,7 @@ def _carry_out(plan: Plan, reached: Console | None, why_not: str, *, yes: bool, 
     else:
         commands = "; ".join(f'asterisk -rx "{command}"' for command in plan.reloads)
         click.echo(f"Nothing was reloaded ({why_not}). On the PBX: {commands}")
+    return shelf
 
 
 def _report(steps: Iterable[Step], *, as_json: bool = False) -> None:
@@ -208,10 +231,9 @@ def _tree(root: Path, etc: str) -> Tree:
     return Tree(root.resolve(), str(Path(etc).absolute()))
 
 
-def _settled(wishes: Wishes, context: Context) -> Wishes:
-    """The wishes once our configuration has the manager's user."""
-    ami = None if wishes.ami is None else context.settings().ami
-    return Wishes(wishes.address, wishes.chosen, ami, wishes.config)
+def _wishes(context: Context, choices: Told, chosen: Chosen | None = None) -> Wishes:
+    settings = context.settings()
+    return Wishes(_address(settings), choices, settings.ami, chosen or Chosen(), locate(context.config))
 
 
 @contextlib.contextmanager
@@ -234,12 +256,6 @@ def _plainly() -> Iterator[None]:
 def _address(settings: Settings) -> str:
     host, port = split_address(settings.fastagi.listen)
     return f"{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{port}"
-
-
-def _remembered(tree: Tree, address: str) -> str:
-    """The address of another machine that an earlier installation was told; our own configuration names only ours."""
-    installed = planning.installed_address(tree)
-    return installed if installed and is_here(address) and not is_here(installed) else address
 
 
 def _told_address(given: str | None) -> str:

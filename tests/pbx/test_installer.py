@@ -20,7 +20,7 @@ from itgrix_bx.pbx.installer.tree import Tree
 from tests.pbx.trees import PJSIP, SHAPES, THEIRS, Shape, plant
 
 NAMES = [shape.name for shape in SHAPES]
-GENERATED = [name for name in NAMES if name != "plain"]
+GENERATED = [shape.name for shape in SHAPES if shape.generated]
 CONFIG = '# ours\n[portal]\nwebhook = "http://127.0.0.1:9/rest/1/hunter2pw/"'
 
 
@@ -32,12 +32,16 @@ class Machine:
         self.shape: Shape = next(shape for shape in SHAPES if shape.name == name)
         plant(self.root, self.shape)
         self.etc = self.root / "etc/asterisk"
+        self.copies = tmp_path / "lib/copies"
+        self.copies.parent.mkdir()
         self.config = tmp_path / "config.toml"
         self.config.write_text(CONFIG)
         self.config.chmod(0o640)
 
     def run(self, *args: str, answer: str | None = None, color: bool = False) -> Result:
         command = ["--config", str(self.config), "dialplan", *args, "--root", str(self.root)]
+        if args[0] in ("install", "remove"):
+            command += ["--copies", str(self.copies)]
         return CliRunner().invoke(main, command, input=answer, color=color)
 
     def install(self, *args: str) -> Result:
@@ -51,12 +55,9 @@ class Machine:
         return result
 
     def snapshot(self) -> dict[str, tuple[bytes, int, int, int]]:
-        """Every file with its content, mode and owner; copies that were kept are no part of the system."""
-        return {
-            str(path): (path.read_bytes(), path.stat().st_mode, path.stat().st_uid, path.stat().st_gid)
-            for path in (*sorted(self.root.rglob("*")), self.config)
-            if path.is_file() and "backups" not in path.parts
-        }
+        """Every file, directory and link with its content, mode and owner, but for the copies that are kept."""
+        found = (path for path in self.root.parent.rglob("*") if self.copies not in (path, *path.parents))
+        return {str(path): _about(path) for path in found}
 
     def text(self, name: str) -> str:
         return (self.etc / name).read_bytes().decode("latin-1")
@@ -64,6 +65,12 @@ class Machine:
     def dialplan(self) -> list[tuple[str, str]]:
         """(context, line) as Asterisk reads it: ours and theirs."""
         return list(whole(self.etc, "extensions.conf", [""]))
+
+
+def _about(path: Path) -> tuple[bytes, int, int, int]:
+    about = path.lstat()
+    holds = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+    return holds, about.st_mode, about.st_uid, about.st_gid
 
 
 def whole(etc: Path, name: str, section: list[str]) -> Iterator[tuple[str, str]]:
@@ -108,8 +115,10 @@ def test_install_again_and_remove_leave_every_file_as_it_was(machine: Machine) -
     }
     assert "Nothing to change" in machine.install().output
     assert machine.snapshot() == installed
+    assert list(machine.copies.rglob("*.conf"))
     machine.remove()
     assert machine.snapshot() == before
+    assert not machine.copies.exists()
 
 
 def test_check_tells_whether_the_files_hold_the_hooks(machine: Machine) -> None:
@@ -152,7 +161,7 @@ def test_it_asks_before_it_changes_anything(machine: Machine) -> None:
 
 def test_what_the_user_changes_meanwhile_stays(machine: Machine) -> None:
     machine.install()
-    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    custom = machine.etc / machine.shape.hooked
     untouched = machine.snapshot()
     custom.write_bytes(b"; first\n" + custom.read_bytes() + b"\n[mine]\nexten => 1,1,NoOp()\n")
     edited = custom.read_bytes()
@@ -167,15 +176,46 @@ def test_what_the_user_changes_meanwhile_stays(machine: Machine) -> None:
 def test_what_was_there_is_copied_where_only_root_reads(machine: Machine) -> None:
     before = machine.snapshot()
     machine.install()
-    (shelf,) = (machine.root / "var/backups/itgrix-bx").iterdir()
-    assert shelf.stat().st_mode & 0o777 == 0o700
-    kept = {path.name: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
-    assert kept.items() <= {Path(path).name: about[0] for path, about in before.items()}.items()
+    (shelf,) = next(machine.copies.iterdir()).iterdir()
+    assert [path.stat().st_mode & 0o777 for path in (shelf.parent, shelf)] == [0o700, 0o700]
+    kept = {str(path).removeprefix(str(shelf)): _about(path) for path in shelf.rglob("*") if path.is_file()}
+    assert kept.items() <= before.items()
     assert len(kept) >= 3
 
 
+def test_two_installations_within_a_second_keep_copies_of_their_own(machine: Machine) -> None:
+    machine.install()
+    machine.install("--fastagi", "192.0.2.7:4600")
+    machine.install("--fastagi", "192.0.2.8:4600")
+    assert len(list(next(machine.copies.iterdir()).iterdir())) == 3
+
+
+def test_a_copy_of_what_the_user_has_changed_since_is_left_to_him(machine: Machine) -> None:
+    custom = machine.etc / machine.shape.hooked
+    first = custom.read_bytes()
+    machine.install()
+    custom.write_bytes(b"; mine\n" + custom.read_bytes())
+    removed = machine.remove().output
+    left = [path for path in machine.copies.rglob("*") if path.is_file()]
+    assert [(path.name, path.read_bytes()) for path in left] == [(custom.name, first)]
+    told = f"Older copies of files that you have changed since are left in {next(machine.copies.iterdir())}"
+    assert told in removed
+    assert custom.read_bytes() == b"; mine\n" + first
+
+
+def test_copies_of_another_systems_files_are_left_alone(tmp_path: Path) -> None:
+    one, other = Machine(tmp_path / "1", "plain"), Machine(tmp_path / "2", "plain")
+    other.copies = one.copies
+    one.install()
+    other.install()
+    one.remove()
+    assert len(list(one.copies.iterdir())) == 1
+    other.remove()
+    assert not one.copies.exists()
+
+
 def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(machine: Machine) -> None:
-    file = "manager.conf" if machine.shape.name == "plain" else "manager_custom.conf"
+    file = "manager_custom.conf" if machine.shape.generated else "manager.conf"
     dry = machine.run("install", "--dry-run").output
     shown = dry + machine.install().output
     assert "systemctl restart itgrix-bx" in shown
@@ -219,11 +259,47 @@ def test_what_stands_in_the_files_cannot_speak_to_the_terminal(freepbx: Machine)
     assert "\x1b" not in shown + refused.output
 
 
-def test_no_manager_user_is_made_where_none_is_wanted(machine: Machine) -> None:
-    manager = machine.text("manager.conf")
+def test_no_manager_user_is_made_where_none_is_wanted_and_none_later(machine: Machine) -> None:
+    before = machine.snapshot()
+    manager = "manager_custom.conf" if machine.shape.generated else "manager.conf"
     machine.install("--no-ami")
-    assert machine.text("manager.conf") == manager
+    installed = machine.snapshot()
+    assert "Nothing to change" in machine.install().output
+    assert machine.run("check").exit_code == 0
+    assert machine.snapshot() == installed
+    assert machine.text(manager).encode("latin-1") == before[str(machine.etc / manager)][0]
     assert machine.config.read_text() == CONFIG
+    machine.install("--ami")
+    assert "[itgrix-bx]" in machine.text(manager)
+    machine.install("--no-ami")  # what the service would log in with goes too
+    assert machine.snapshot() == installed
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_check_misses_the_managers_user_that_somebody_took_away(machine: Machine) -> None:
+    machine.install()
+    file = machine.etc / ("manager_custom.conf" if machine.shape.generated else "manager.conf")
+    file.write_bytes(marks.without(file.read_bytes()) or b"")
+    checked = machine.run("check")
+    assert checked.exit_code == 1
+    assert f"{file.name} is not as it should be" in checked.output
+
+
+def test_check_misses_an_address_that_changed_in_the_configuration(machine: Machine) -> None:
+    machine.install()
+    machine.config.write_text(machine.config.read_text() + '[fastagi]\nlisten = "127.0.0.1:4600"\n')
+    assert machine.run("check").exit_code == 1
+    machine.install()
+    assert machine.run("check").exit_code == 0
+
+
+def test_every_choice_is_remembered_beside_one_that_is_made_anew(plain: Machine) -> None:
+    plain.install("--no-ami", "--fastagi", "crm.example.com:4575", "--inbound", "from-trunk")
+    shown = plain.install("--outbound", "from-internal").output
+    assert "contexts: from-trunk inbound, from-internal outbound" in shown
+    assert "agi://crm.example.com:4575" in plain.text("itgrix-bx.conf")
+    assert "[itgrix-bx]" not in plain.text("manager.conf")
 
 
 def test_a_remote_services_address_is_remembered(machine: Machine) -> None:
@@ -248,7 +324,7 @@ def test_a_remote_service_gets_its_address_and_its_firewall_line(machine: Machin
 
 @pytest.mark.parametrize("half", ["; >>> itgrix-bx: the hooks", "; <<< itgrix-bx"])
 def test_a_mark_without_its_other_half_is_refused_with_its_line(machine: Machine, half: str) -> None:
-    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    custom = machine.etc / machine.shape.hooked
     custom.write_bytes(b"; one\n" + half.encode() + b"\n" + custom.read_bytes())
     before = machine.snapshot()
     for command in ("install", "remove"):
@@ -260,7 +336,7 @@ def test_a_mark_without_its_other_half_is_refused_with_its_line(machine: Machine
 
 
 def test_marks_of_another_program_are_nothing_of_ours(machine: Machine) -> None:
-    custom = machine.etc / ("extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf")
+    custom = machine.etc / machine.shape.hooked
     custom.write_bytes(b"; >>> itgrix\n; >>> other\n" + custom.read_bytes())
     before = machine.snapshot()
     machine.install()
@@ -287,7 +363,7 @@ def test_line_ends_and_strange_bytes_are_kept(tmp_path: Path, ending: str, last:
 def test_owners_are_kept(machine: Machine) -> None:
     if os.geteuid() != 0:
         pytest.fail("run the tests as root: owners cannot be tried otherwise")
-    for path in machine.etc.iterdir():
+    for path in (machine.etc, *machine.etc.rglob("*")):
         os.chown(path, 995, 994)
     before = machine.snapshot()
     machine.install()
@@ -297,7 +373,7 @@ def test_owners_are_kept(machine: Machine) -> None:
 
 
 def test_a_linked_file_is_written_behind_its_link(machine: Machine) -> None:
-    name = "extensions.conf" if machine.shape.name == "plain" else "extensions_custom.conf"
+    name = machine.shape.hooked
     elsewhere = machine.root / "srv/pbx"
     elsewhere.mkdir(parents=True)
     (machine.etc / name).rename(elsewhere / name)

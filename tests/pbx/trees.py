@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 STOCK = """\
 ; do not edit: it comes with the module core
@@ -71,6 +71,26 @@ type=identify
 endpoint=mtt
 match=192.0.2.1
 """
+WIZARD = """\
+[phone](!)
+type=wizard
+endpoint/context=from-internal
+accepts_registrations=yes
+[101](phone)
+[mtt]
+type=wizard
+remote_hosts=sip.example.com
+endpoint/context=from-trunk"""
+SIP = """\
+[general]
+context=nowhere
+#include phones/*.conf
+[mtt]\r
+type=peer\r
+host=192.0.2.9\r
+context = from-trunk\r
+"""
+SIP_PHONE = "[301]\ntype=friend\nhost=dynamic\ncontext=from-internal ; \xf2\xe5\xeb\xe5\xf4\xee\xed\n"
 EXTENSIONS = """\
 [general]
 static=yes
@@ -91,6 +111,15 @@ class Shape:
     says: str
     files: dict[str, str]
 
+    @property
+    def generated(self) -> bool:
+        return "extensions_custom.conf" in self.files
+
+    @property
+    def hooked(self) -> str:
+        """The file the hooks are put into, or included from."""
+        return "extensions_custom.conf" if self.generated else "extensions.conf"
+
 
 def _freepbx(exit_: str, additional: str, family: str = "freepbx", asterisk: str = "16.24.1") -> dict[str, str]:
     return {
@@ -104,6 +133,10 @@ def _freepbx(exit_: str, additional: str, family: str = "freepbx", asterisk: str
     }
 
 
+def _plain(name: str, endpoints: dict[str, str]) -> Shape:
+    return Shape(name, "plain Asterisk", {"extensions.conf": EXTENSIONS, **endpoints, "manager.conf": MANAGER})
+
+
 SHAPES = [
     Shape("freepbx16", "FreePBX 13-16", _freepbx("MacroExit()", MACRO)),
     Shape(
@@ -112,15 +145,19 @@ SHAPES = [
         _freepbx("Return()", MACRO.replace("Macro(", "Gosub(macro-").replace(",)", ",s,1())"), asterisk="22.1.0"),
     ),
     Shape("issabel", "Issabel", _freepbx("MacroExit()", ISSABEL, "issabelpbx", "16.7.0")),
-    Shape("plain", "plain Asterisk", {"extensions.conf": EXTENSIONS, "pjsip.conf": PJSIP, "manager.conf": MANAGER}),
+    Shape(
+        "elastix", "Elastix", _freepbx("MacroExit()", ISSABEL, "elastix", "11.25.3") | {"/etc/elastix.conf": "x=1\n"}
+    ),
+    _plain("plain", {"pjsip.conf": PJSIP}),
+    _plain("plain-wizard", {"pjsip_wizard.conf": WIZARD}),
+    _plain("plain-sip", {"sip.conf": SIP, "phones/301.conf": SIP_PHONE}),
 ]
 
 
 def plant(root: Path, shape: Shape) -> None:
     """Write the files below `root`, each with a mode of its own."""
-    etc = root / "etc/asterisk"
-    etc.mkdir(parents=True)
     for number, (name, text) in enumerate(shape.files.items()):
-        path = etc / name
+        path = root / str(PurePosixPath("/etc/asterisk", name))[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("latin-1"))
         path.chmod((0o640, 0o664, 0o600)[number % 3])

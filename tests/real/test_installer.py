@@ -82,8 +82,9 @@ class Bureau:
         """`itgrix-bx dialplan …` on the PBX's own machine."""
         asterisk, program = self.office.asterisk, self.office.program
         command = [sys.executable, "-m", "itgrix_bx", "--config", str(program.config), "dialplan", *args]
+        copies = [] if args[0] == "check" else ["--copies", str(program.config.with_name("copies"))]
         done = subprocess.run(
-            [*command, "--etc", str(asterisk.etc)],
+            [*command, *copies, "--etc", str(asterisk.etc)],
             capture_output=True,
             text=True,
             env=self.environment | overrides,
@@ -227,6 +228,7 @@ def test_calls_are_reported_and_go_as_before_and_nothing_remains_of_us(site: Bur
     removed = site.dialplan("remove", "--yes")
     assert removed.startswith("0\n"), removed
     assert site.files() == as_it_was
+    assert not office.program.config.with_name("copies").exists()
     count = len(site.calls())
     assert asyncio.run(a_day(office)) == before
     assert len(site.calls()) == count

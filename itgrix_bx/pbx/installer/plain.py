@@ -32,6 +32,10 @@ class Chosen:
     def __bool__(self) -> bool:
         return bool(self.inbound or self.outbound)
 
+    def or_else(self, earlier: Chosen) -> Chosen:
+        """`earlier` where nothing is chosen."""
+        return Chosen(self.inbound or earlier.inbound, self.outbound or earlier.outbound)
+
 
 def installed(block: str) -> Chosen:
     """What an earlier installation was told."""

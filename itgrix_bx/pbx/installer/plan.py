@@ -11,12 +11,14 @@ from pathlib import Path
 
 from itgrix_bx.config import Ami
 from itgrix_bx.pbx.installer import endpoints, hooks, manager, marks, own_config, plain, reading, system
+from itgrix_bx.pbx.installer.copies import Copies
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.system import System
-from itgrix_bx.pbx.installer.tree import InstallError, Tree, keep_copy, now, replace
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, replace
 
 GLOBALS = "globals_custom.conf"
 _MAIN = "extensions.conf"
+_TOLD = re.compile(r"^; told:(?: --fastagi (\S+))?( --no-ami)?$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,46 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the administrator asked for. `config`: our own configuration, which learns the manager's user."""
+class Told:
+    """Choices that a later installation and `check` need not be told again, for they stand in the block of the hooks.
 
-    address: str
+    `address`: HOST:PORT of --fastagi, "" without; `ami`: whether a user of the manager is wanted.
+    """
+
+    address: str = ""
+    ami: bool = True
+
+    def line(self) -> str:
+        """For the block, "" when nothing was told."""
+        words = f" --fastagi {self.address}" * bool(self.address) + " --no-ami" * (not self.ami)
+        return f"; told:{words}\n" if words else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the administrator asked for. `own_address`: where the service listens by our configuration; `ami`: the
+    manager's user there; `config`: the file of our configuration, which learns that user."""
+
+    own_address: str
+    told: Told
+    ami: Ami
     chosen: plain.Chosen = field(default_factory=plain.Chosen)
-    ami: Ami | None = None
     config: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Where Asterisk finds the service."""
+        return self.told.address or self.own_address
 
 
 @dataclass
 class _Edit:
     """What is put into one file: lines by the index of the line before them, a block at an index (None: at the end)."""
 
-    lines: dict[int, str] = field(default_factory=dict)
     body: str = ""
     what: str = ""
     at: int | None = None
+    lines: dict[int, str] = field(default_factory=dict)
 
 
 def marked(tree: Tree) -> list[str]:
@@ -92,8 +117,10 @@ def installation(tree: Tree, wishes: Wishes, asterisk: str = "") -> Plan:
         _generated(plan, edits, dialplan, wishes)
     else:
         _plain(plan, edits, wishes)
-    if wishes.ami is not None:
-        _manager_user(plan, edits, wishes, wishes.ami)
+    if wishes.told.ami:
+        _manager_user(plan, edits, wishes)
+    elif wishes.config is not None:
+        plan.changes += _of_config(wishes.config, own_config.without_user(wishes.config))
     plan.changes[:0] = list(_changes(tree, edits))
     plan.reloads += _of_manager(plan)
     return plan
@@ -112,12 +139,11 @@ def removal(tree: Tree, config: Path | None = None) -> Plan:
     return plan
 
 
-def installed_address(tree: Tree) -> str:
-    """The service's address in what is installed, "" without."""
-    for name in (system.CUSTOM, plain.LIBRARY):
-        if found := re.search(r"\bagi://([^/,\s;)]+)", _block_of(tree, name)):
-            return found[1]
-    return ""
+def told(tree: Tree) -> Told | None:
+    """What an earlier installation was told, None without one. Raises InstallError."""
+    block = _block_of(tree, system.CUSTOM) or _block_of(tree, plain.LIBRARY)
+    found = _TOLD.search(block)
+    return Told(found[1] or "", not found[2]) if found else Told() if block else None
 
 
 def installed_contexts(tree: Tree) -> plain.Chosen:
@@ -125,18 +151,15 @@ def installed_contexts(tree: Tree) -> plain.Chosen:
     return plain.installed(_block_of(tree, plain.LIBRARY))
 
 
-def apply(plan: Plan) -> Path | None:
+def apply(plan: Plan, copies: Copies) -> Path | None:
     """Do it: all files or none; where the copies are. Raises InstallError."""
     done: list[Change] = []
-    shelf: Path | None = None
-    stamp = now()
     try:
         for change in plan.changes:
             if (change.path.read_bytes() if change.path.exists() else None) != change.before:
                 raise InstallError(f"{change.name} was changed by somebody else just now; run this again")
-        for change in plan.changes:
-            if change.before is not None:
-                shelf = keep_copy(plan.tree, change.path, stamp)
+        changed = [change.path for change in plan.changes if change.before is not None]
+        shelf = copies.keep(changed) if changed else None
         for change in plan.changes:
             replace(change.path, change.after, change.like)
             done.append(change)
@@ -192,9 +215,9 @@ def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes
         f"your [{hook}] in {where} would hide ours: ours comes first now and calls it"
         for hook, where in found.chained.items()
     ]
-    edits |= {name: _Edit(lines) for name, lines in found.moved.items()}
+    edits |= {name: _Edit(lines=lines) for name, lines in found.moved.items()}
     custom = edits.setdefault(tree.named(system.CUSTOM), _Edit())
-    custom.body = hooks.render(plan.system, wishes.address, found)
+    custom.body = wishes.told.line() + hooks.render(plan.system, wishes.address, found)
     custom.what, custom.at = "the hooks", reading.first_section(tree, system.CUSTOM)
     if settings := _missing_globals(plan, dialplan):
         edits[tree.named(GLOBALS)] = _Edit(body=settings, what="settings of the hooks")
@@ -232,10 +255,10 @@ def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
             "run this again"
         )
     found = endpoints.entries(tree)
-    plan.chosen = wishes.chosen or installed_contexts(tree) or _guessed(plan, endpoints.places(found))
+    plan.chosen = wishes.chosen.or_else(installed_contexts(tree)) or _guessed(plan, endpoints.places(found))
     for file, lines in plain.redirected(found, plan.chosen).items():
-        edits[file] = _Edit(lines)
-    edits[plain.LIBRARY] = _Edit(body=plain.render(wishes.address, plan.chosen), what="the hooks")
+        edits[file] = _Edit(lines=lines)
+    edits[plain.LIBRARY] = _Edit(wishes.told.line() + plain.render(wishes.address, plan.chosen), "the hooks")
     at = reading.first_section(tree, plain.DIALPLAN)
     edits[tree.named(plain.DIALPLAN)] = _Edit(body=f'#include "{plain.LIBRARY}"\n', what="the hooks", at=at)
     moved = [entry for entry in found if plain.target(entry, plan.chosen)]
@@ -259,11 +282,6 @@ def _guessed(plan: Plan, places: list[endpoints.Place]) -> plain.Chosen:
     return chosen
 
 
-def has_manager_user(tree: Tree) -> bool:
-    """Whether an earlier installation made the manager's user."""
-    return any(_block_of(tree, name) for name in (manager.CUSTOM, manager.MAIN))
-
-
 def _block_of(tree: Tree, name: str) -> str:
     try:
         return marks.block(tree.read(name) or b"")
@@ -284,13 +302,13 @@ def _refuse_clash(found: System, address: str) -> None:
 # --- the manager's user --------------------------------------------------------------------------
 
 
-def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami) -> None:
+def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     tree = plan.tree
     file = manager.CUSTOM if plan.system.generated else manager.MAIN
     if not (there := reading.lines(tree, manager.MAIN)):
         return  # no manager, no user
     ours = own_config.manager_user(wishes.config)
-    configured = ami.username if not ours else ""
+    configured = wishes.ami.username if not ours else ""
     name = configured or manager.USERNAME
     if theirs := manager.of_user(there, name):
         if not configured:
@@ -301,7 +319,7 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes, ami: Ami)
             "no configuration file, so no manager user is made: run `itgrix-bx setup`, then this again"
         )
         return
-    secret = ami.secret.get_secret_value() if configured else ours or manager.new_secret()
+    secret = wishes.ami.secret.get_secret_value() if configured else ours or manager.new_secret()
     edits[tree.named(file)] = _Edit(body=manager.block(name, secret, wishes.address), what="the service's user")
     if plan.system.generated:
         _look_for_include(plan, there, file)

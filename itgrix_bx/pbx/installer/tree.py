@@ -8,12 +8,10 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from collections import deque
 from pathlib import Path, PurePosixPath
 
 ETC = "/etc/asterisk"
-BACKUPS = "/var/backups/itgrix-bx"
 _MOST_LINKS = 40
 
 
@@ -126,21 +124,3 @@ def _settle(directory: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def keep_copy(tree: Tree, path: Path, stamp: str) -> Path:
-    """Copy `path` to a place only root reads, for there are secrets in some; the directory. Raises OSError."""
-    shelf = tree.place(BACKUPS) / stamp
-    shelf.mkdir(parents=True, exist_ok=True)
-    shelf.chmod(0o700)
-    inside = path.relative_to(tree.root) if path.is_relative_to(tree.root) else path.relative_to("/")
-    kept = shelf / inside
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, kept)
-    about = path.stat()
-    os.chown(kept, about.st_uid, about.st_gid)
-    return shelf
-
-
-def now() -> str:
-    return time.strftime("%Y%m%d-%H%M%S")
