@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.words import Phrase
+from itgrix_bx.words import Phrase, SpokenError
 
 WHITE, BLACK = "white", "black"
 NUMBER, DID, TRUNK, EXTENSION = "number", "did", "trunk", "extension"
@@ -24,9 +24,22 @@ _SUBJECT_NAMES = {
     TRUNK: Phrase("the trunk"),
     EXTENSION: Phrase("the extension"),
 }
+_KINDS_OF_VALUE = {
+    NUMBER: Phrase("telephone number"),
+    DID: Phrase("DID"),
+    TRUNK: Phrase("trunk"),
+    EXTENSION: Phrase("extension"),
+}
+_LISTS = {WHITE: Phrase("white list of {whom}"), BLACK: Phrase("black list of {whom}")}
+_WHOM = {
+    NUMBER: Phrase("numbers"),
+    DID: Phrase("DIDs"),
+    TRUNK: Phrase("trunks"),
+    EXTENSION: Phrase("extensions"),
+}
 
 
-class EntryError(ValueError):
+class EntryError(SpokenError, ValueError):
     """An entry that cannot be: one sentence that names it and the cure."""
 
 
@@ -39,14 +52,21 @@ class Entry:
     what: str
     value: str
 
+    @property
+    def list_name(self) -> Phrase:
+        """The name of its list."""
+        return replace(_LISTS[self.kind], values={"whom": _WHOM[self.what]})
+
 
 def entry(kind: str, what: str, value: str, country: str) -> Entry:
     """The entry a person wrote, a number in the spelling in which numbers are compared. Raises EntryError."""
     value = value.strip()
     if not value or len(value) > LONGEST_VALUE or not value.isprintable():
-        raise EntryError(f"{value[:LONGEST_VALUE]!r} is no {what}: give 1 to {LONGEST_VALUE} characters")
+        wrong = {"value": value[:LONGEST_VALUE], "what": _KINDS_OF_VALUE[what], "most": LONGEST_VALUE}
+        raise EntryError(Phrase("{value!r} is no {what}: give 1 to {most} characters", wrong))
     if value.count("*") > _MOST_STARS:
-        raise EntryError(f"{value!r} has more than {_MOST_STARS} stars: say what matters and leave the rest to ?")
+        many = {"value": value, "most": _MOST_STARS}
+        raise EntryError(Phrase("{value!r} has more than {most} stars: say what matters and leave the rest to ?", many))
     if what == NUMBER:
         value = _number(value, country)
     return Entry(kind, what, value)
@@ -56,13 +76,16 @@ def _number(value: str, country: str) -> str:
     is_pattern = "*" in value or "?" in value
     number = re.sub(r"[\s()-]", "", value) if is_pattern else e164(value, country)
     if not number or (is_pattern and not _NUMBER_PATTERN.fullmatch(number)):
-        raise EntryError(f"{value!r} is no telephone number: give one, or its beginning and a *")
+        none = Phrase("{value!r} is no telephone number: give one, or its beginning and a *", {"value": value})
+        raise EntryError(none)
     if is_pattern and number[0] not in "+*?" and not _SHORT.fullmatch(number):
         # 8495* would never name anybody: a caller from there is +7495….
-        raise EntryError(
-            f"{value!r} would name nobody: numbers are compared in E.164, so write a pattern as +7495* "
-            "(`itgrix-bx numbers test NUMBER` shows how a number comes out)"
+        nobody = Phrase(
+            "{value!r} would name nobody: numbers are compared in E.164, so write a pattern as +7495* "
+            "(`itgrix-bx numbers test NUMBER` shows how a number comes out)",
+            {"value": value},
         )
+        raise EntryError(nobody)
     return number
 
 

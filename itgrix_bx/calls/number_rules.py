@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from itgrix_bx.calls.call import IN, OUT
 from itgrix_bx.calls.numbers import LONGEST
-from itgrix_bx.words import Phrase
+from itgrix_bx.words import Phrase, SpokenError
 
 MOST_RULES = 200
 LONGEST_NAME = 80  # of a trunk or a DID
 _DIGITS = re.compile(r"\+?[0-9]*")
 
 
-class RuleError(ValueError):
+class RuleError(SpokenError, ValueError):
     """A rule that cannot be: one sentence that names it and the cure."""
 
 
@@ -115,36 +115,54 @@ def check(rule: Rule, others: Sequence[Rule] = ()) -> None:
     """Whether the rule may stand beside the others. Raises RuleError."""
     for wrong, cure in (*_wrong_text(rule), *_wrong_sense(rule)):
         if wrong:
-            raise RuleError(f"the rule “{rule.sentence}” cannot be: {cure}")
+            raise RuleError(Phrase("the rule “{rule}” cannot be: {cure}", {"rule": rule.sentence, "cure": cure}))
     if len(others) >= MOST_RULES:
-        raise RuleError(f"the rule “{rule.sentence}” is one too many: remove one of the {MOST_RULES} there are")
+        most = {"rule": rule.sentence, "most": MOST_RULES}
+        raise RuleError(Phrase("the rule “{rule}” is one too many: remove one of the {most} there are", most))
     for other in others:
         if str(other.sentence) == str(rule.sentence):
-            raise RuleError(f"the rule “{rule.sentence}” is there already: it is rule {other.rule_id}")
+            same = {"rule": rule.sentence, "id": other.rule_id}
+            raise RuleError(Phrase("the rule “{rule}” is there already: it is rule {id}", same))
 
 
-def _wrong_text(rule: Rule) -> list[tuple[bool, str]]:
+def _wrong_text(rule: Rule) -> list[tuple[bool, Phrase]]:
     names = (rule.trunk, rule.did)
+    digits, signs = {"most": LONGEST}, {"most": LONGEST_NAME}
     return [
-        (not _is_number(rule.prefix), f"a prefix is up to {LONGEST} digits, after a + if need be"),
-        (not _is_number(rule.to), f"what stands for the prefix is up to {LONGEST} digits, after a + if need be"),
-        (any(len(name) > LONGEST_NAME for name in names), f"a trunk or DID has at most {LONGEST_NAME} characters"),
-        (not all(name.isprintable() for name in names), "write the trunk and the DID without control characters"),
-        (rule.direction not in ("", IN, OUT), "the direction is in or out"),
+        (not _is_number(rule.prefix), Phrase("a prefix is up to {most} digits, after a + if need be", digits)),
+        (
+            not _is_number(rule.to),
+            Phrase("what stands for the prefix is up to {most} digits, after a + if need be", digits),
+        ),
+        (
+            any(len(name) > LONGEST_NAME for name in names),
+            Phrase("a trunk or DID has at most {most} characters", signs),
+        ),
+        (
+            not all(name.isprintable() for name in names),
+            Phrase("write the trunk and the DID without control characters"),
+        ),
+        (rule.direction not in ("", IN, OUT), Phrase("the direction is in or out")),
     ]
 
 
-def _wrong_sense(rule: Rule) -> list[tuple[bool, str]]:
+def _wrong_sense(rule: Rule) -> list[tuple[bool, Phrase]]:
     backwards = bool(rule.longest) and rule.shortest > rule.longest
     every = not rule.prefix and not rule.shortest and not rule.longest
     return [
-        (rule.shortest < 0 or rule.longest < 0 or backwards, "give the length as 11, 7-10 or 5+"),
-        (rule.shortest > 64 or rule.longest > 64, "no number has so many digits, give a length up to 64"),
-        (bool(rule.did) and rule.direction == OUT, "only inbound calls have a DID, leave it out or say `in`"),
-        (rule.extension and bool(rule.to), "an extension is not rewritten, give either --to or --extension"),
-        (rule.extension and every, "it would make an extension of every number, give a --prefix or a --length"),
-        (not rule.extension and rule.prefix == rule.to, "it changes nothing, give a --to that differs from the prefix"),
-        (every and not rule.extension and rule.to != "+", "it is for every number, give a --prefix or a --length"),
+        (rule.shortest < 0 or rule.longest < 0 or backwards, Phrase("give the length as 11, 7-10 or 5+")),
+        (rule.shortest > 64 or rule.longest > 64, Phrase("no number has so many digits, give a length up to 64")),
+        (bool(rule.did) and rule.direction == OUT, Phrase("only inbound calls have a DID, leave it out or say `in`")),
+        (rule.extension and bool(rule.to), Phrase("an extension is not rewritten, give either --to or --extension")),
+        (rule.extension and every, Phrase("it would make an extension of every number, give a --prefix or a --length")),
+        (
+            not rule.extension and rule.prefix == rule.to,
+            Phrase("it changes nothing, give a --to that differs from the prefix"),
+        ),
+        (
+            every and not rule.extension and rule.to != "+",
+            Phrase("it is for every number, give a --prefix or a --length"),
+        ),
     ]
 
 

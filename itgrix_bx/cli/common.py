@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from rich.markup import escape
 from bx24client import mask
 from itgrix_bx.config import ConfigError, Settings, load
 from itgrix_bx.times import unix
+from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check
 
@@ -30,9 +31,22 @@ class Problem(click.ClickException):
 
 @dataclass
 class Context:
-    """`config` is what `--config` said, or None."""
+    """`config` is what `--config` said, or None; `lang` the language of the words."""
 
     config: str | None
+    lang: str = field(default_factory=preferred)
+
+    def words(self, phrase: Phrase) -> str:
+        """A sentence in the language that was asked for, fit for the terminal."""
+        return printable(phrase.said(self.lang))
+
+    def say(self, phrase: Phrase) -> None:
+        """Print it."""
+        click.echo(self.words(phrase))
+
+    def problem(self, phrase: Phrase) -> Problem:
+        """The sentence as an error, to be raised."""
+        return Problem(self.words(phrase))
 
     def settings(self) -> Settings:
         """The settings. Raises Problem."""
@@ -51,9 +65,26 @@ class Context:
                 raise Problem(reason)
             yield database
         except DatabaseAwayError as error:
-            raise Problem(f"{error}; check [database] url and that the server runs") from None
+            away = Phrase("{reason}; check [database] url and that the server runs", {"reason": error})
+            raise self.problem(away) from None
         finally:
             database.close()
+
+
+def _speak(ctx: click.Context, _option: click.Parameter, lang: str | None) -> None:
+    context = ctx.find_object(Context)
+    if lang is not None and context is not None:
+        context.lang = lang
+
+
+LANG = click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    expose_value=False,
+    is_eager=True,
+    callback=_speak,
+    help="Language of the words.  [default: by the locale]",
+)
 
 
 def parse_time(text: str | None) -> float | None:

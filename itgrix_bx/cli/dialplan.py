@@ -10,18 +10,20 @@ from typing import Any, TypeVar
 
 import click
 
-from itgrix_bx.cli.common import Context, Problem, echo_json, printable
+from itgrix_bx.cli.common import LANG, Context, echo_json, printable
 from itgrix_bx.config import Settings, locate, split_address
 from itgrix_bx.pbx.installer import plan as planning
 from itgrix_bx.pbx.installer.advice import advice, is_here
-from itgrix_bx.pbx.installer.checking import Step, check, reload
-from itgrix_bx.pbx.installer.console import Console, console
+from itgrix_bx.pbx.installer.checking import check, reload
+from itgrix_bx.pbx.installer.console import Reached, console
 from itgrix_bx.pbx.installer.copies import COPIES, Copies
 from itgrix_bx.pbx.installer.hooks import shipped
 from itgrix_bx.pbx.installer.plain import Chosen
 from itgrix_bx.pbx.installer.plan import Plan, Told, Wishes
+from itgrix_bx.pbx.installer.steps import Step
 from itgrix_bx.pbx.installer.system import version_in
 from itgrix_bx.pbx.installer.tree import ETC, InstallError, Tree
+from itgrix_bx.words import Phrase
 
 _FILES = {"plain": "itgrix-bx.conf", "site": "extensions.conf", "freepbx": "extensions_custom.conf"}
 _MARKS = {True: "✔", False: "✘", None: "–"}
@@ -39,7 +41,7 @@ def _where(command: _Command) -> _Command:
         default=Path("/"),
         help="Work on the files of another system, mounted or copied to DIR; nothing is reloaded.",
     )
-    return root(etc(command))
+    return root(etc(LANG(command)))
 
 
 def _doing(command: _Command) -> _Command:
@@ -64,6 +66,7 @@ def dialplan() -> None:
 
 @dialplan.command()
 @click.argument("kind", type=click.Choice(list(_FILES)), default="plain")
+@LANG
 @click.pass_obj
 def show(context: Context, kind: str) -> None:
     """Print the hooks, ready to paste, with this configuration's address.
@@ -98,34 +101,29 @@ def install(
     Run it again after an update or a change: it does only what is missing. What an option said the first time need not
     be said again.
     """
-    settings = context.settings()
     tree = _tree(root, etc)
-    address = _told_address(fastagi)
-    with _plainly(), _asterisk(tree, settings) as (reached, told):
+    address = _told_address(context, fastagi)
+    with _plainly(context), _asterisk(context, tree) as reached:
         earlier = planning.told(tree) or Told()
         choices = Told(address or earlier.address, earlier.ami if ami is None else ami)
-        wishes = _wishes(context, choices, Chosen(inbound, outbound))
-        plan = planning.installation(tree, wishes, version_in(told) if reached else "")
-        click.echo(printable(plan.system))
-        if not plan.system.generated:
-            click.echo(f"contexts: {', '.join(plan.chosen.inbound) or 'none'} inbound, "
-                       f"{', '.join(plan.chosen.outbound) or 'none'} outbound")  # fmt: skip
-        if tree.foreign and is_here(wishes.address):
-            plan.notes.append(f"that system will look for the service on itself ({wishes.address}); else --fastagi")
-        for text in plan.notes:
-            click.echo(f"· {printable(text)}")
-        for text in plan.warnings:
-            click.echo(f"! {printable(text)}")
-        shelf = _carry_out(plan, Copies(copies, tree), reached, told, yes=yes, dry_run=dry_run)
+        plan = _planned(context, tree, choices, reached, Chosen(inbound, outbound))
+        if tree.foreign and is_here(plan.address):
+            itself = Phrase(
+                "that system will look for the service on itself ({address}); else say --fastagi HOST:PORT",
+                {"address": plan.address},
+            )
+            plan.notes.append(itself)
+        _describe(context, plan)
+        shelf = _carry_out(context, plan, Copies(copies, tree), reached, yes=yes, dry_run=dry_run)
         if dry_run:
             return
         if shelf is not None:
-            click.echo(f"The files as they were are in {printable(shelf)}.")
-        for text in advice(plan.system, wishes.address):
-            click.echo(f"\n{text}")
-        if reached is not None:
+            context.say(Phrase("The files as they were are in {directory}.", {"directory": shelf}))
+        for line in advice(plan.system, plan.address):
+            context.say(line)
+        if reached.console is not None:
             click.echo("")
-            _report(check(planning.installation(tree, _wishes(context, choices)), reached, told))
+            _report(context, check(_planned(context, tree, choices, reached), reached))
         elif plan.warnings:
             sys.exit(1)
 
@@ -140,14 +138,14 @@ def check_command(context: Context, root: Path, etc: str, as_json: bool) -> None
     The call is one of a Local channel, nobody's phone rings, and nothing is registered in the CRM. Exit code 1 when
     something is wrong; each line says the cure.
     """
-    settings = context.settings()
     tree = _tree(root, etc)
-    with _plainly(), _asterisk(tree, settings) as (reached, told):
+    with _plainly(context), _asterisk(context, tree) as reached:
         choices = planning.told(tree)
         if choices is None:
-            raise Problem(f"the hooks are not installed in {tree.named('')}; run `itgrix-bx dialplan install`")
-        plan = planning.installation(tree, _wishes(context, choices), version_in(told) if reached else "")
-        _report(check(plan, reached, told), as_json=as_json)
+            values = {"directory": tree.named("")}
+            missing = Phrase("the hooks are not installed in {directory}; run `itgrix-bx dialplan install`", values)
+            raise context.problem(missing)
+        _report(context, check(_planned(context, tree, choices, reached), reached), as_json=as_json)
 
 
 @dialplan.command()
@@ -160,66 +158,95 @@ def remove(context: Context, yes: bool, dry_run: bool, copies: Path, root: Path,
     Copies that `install` kept are deleted where the file itself holds the same again.
     """
     tree = _tree(root, etc)
-    settings = context.settings()
-    with _plainly(), _asterisk(tree, settings) as (reached, told):
-        plan = planning.removal(tree, locate(context.config))
+    with _plainly(context), _asterisk(context, tree) as reached:
         kept = Copies(copies, tree)
-        _carry_out(plan, kept, reached, told, yes=yes, dry_run=dry_run)
-        if not dry_run and (left := _cleared(kept)):
-            click.echo(f"Older copies of files that you have changed since are left in {printable(left)}; delete them "
-                       "when you do not need them.")  # fmt: skip
+        _carry_out(context, planning.removal(tree, locate(context.config)), kept, reached, yes=yes, dry_run=dry_run)
+        if not dry_run:
+            _clear(context, kept)
 
 
-def _cleared(kept: Copies) -> Path | None:
+def _clear(context: Context, kept: Copies) -> None:
     try:
-        return kept.clear()
+        left = kept.clear()
     except OSError as error:
-        raise Problem(f"{error.filename} cannot be deleted ({error.strerror}); delete it as root") from None
+        values = {"file": error.filename, "reason": error.strerror}
+        raise context.problem(Phrase("{file} cannot be deleted ({reason}); delete it as root", values)) from None
+    if left is not None:
+        older = Phrase(
+            "Older copies of files that you have changed since are left in {directory}; "
+            "delete them when you do not need them.",
+            {"directory": left},
+        )
+        context.say(older)
 
 
 # --- what the commands share -----------------------------------------------------------------------
 
 
+def _describe(context: Context, plan: Plan) -> None:
+    context.say(plan.system.said)
+    if not plan.system.generated:
+        values = {"inbound": _named(plan.chosen.inbound), "outbound": _named(plan.chosen.outbound)}
+        context.say(Phrase("contexts: {inbound} inbound, {outbound} outbound", values))
+    for note in plan.notes:
+        click.echo(f"· {context.words(note)}")
+    for step in plan.warnings:
+        click.echo(f"! {_line(context, step)}")
+
+
+def _named(contexts: tuple[str, ...]) -> object:
+    return ", ".join(contexts) or Phrase("none")
+
+
 def _carry_out(
-    plan: Plan, copies: Copies, reached: Console | None, why_not: str, *, yes: bool, dry_run: bool
+    context: Context, plan: Plan, copies: Copies, reached: Reached, *, yes: bool, dry_run: bool
 ) -> Path | None:
     """Where the copies are, if any were made."""
     if not plan.changes:
-        click.echo("Nothing to change.")
-        return None
-    if dry_run:
-        for change in plan.changes:
-            click.echo(printable_lines(change.diff()), nl=False)
+        context.say(Phrase("Nothing to change."))
         return None
     for change in plan.changes:
-        doing = "make" if change.before is None else "delete" if change.after is None else "change"
-        click.echo(f"  {doing} {printable(change.name)}")
+        if dry_run:
+            click.echo(printable_lines(change.diff()), nl=False)
+        else:
+            click.echo(f"  {context.words(change.said)}")
+    if dry_run:
+        return None
     if not yes:
-        click.confirm("Go on?", abort=True)
+        click.confirm(context.words(Phrase("Go on?")), abort=True)
     shelf = planning.apply(plan, copies)
-    click.echo("Done.")
+    context.say(Phrase("Done."))
     if any(change.ours for change in plan.changes):
-        click.echo("The configuration changed: systemctl restart itgrix-bx")
-    if reached is not None:
-        reload(plan, reached)
-    else:
-        commands = "; ".join(f'asterisk -rx "{command}"' for command in plan.reloads)
-        click.echo(f"Nothing was reloaded ({why_not}). On the PBX: {commands}")
+        context.say(Phrase("The configuration changed: systemctl restart itgrix-bx"))
+    _reload(context, plan, reached)
     return shelf
 
 
-def _report(steps: Iterable[Step], *, as_json: bool = False) -> None:
+def _reload(context: Context, plan: Plan, reached: Reached) -> None:
+    if reached.console is not None:
+        reload(plan, reached.console)
+        return
+    commands = "; ".join(f'asterisk -rx "{command}"' for command in plan.reloads)
+    values = {"why": reached.why_not, "commands": commands}
+    context.say(Phrase("Nothing was reloaded ({why}). On the PBX: {commands}", values))
+
+
+def _report(context: Context, steps: Iterable[Step], *, as_json: bool = False) -> None:
     """Exit code 1 when something is wrong."""
     found = []
     for step in steps:
         found.append(step)
         if not as_json:
-            cure = f" → {printable(step.cure)}" if step.cure and not step.ok else ""
-            click.echo(f"{_MARKS[step.ok]} {printable(step.what)}{cure}")
+            click.echo(f"{_MARKS[step.ok]} {_line(context, step)}")
     if as_json:
-        echo_json([step.as_json() for step in found])
+        echo_json([step.as_json(context.lang) for step in found])
     if any(step.ok is False for step in found):
         sys.exit(1)
+
+
+def _line(context: Context, step: Step) -> str:
+    cure = f" → {context.words(step.cure)}" if step.cure and not step.ok else ""
+    return f"{context.words(step.what)}{cure}"
 
 
 def printable_lines(text: str) -> str:
@@ -231,26 +258,28 @@ def _tree(root: Path, etc: str) -> Tree:
     return Tree(root.resolve(), str(Path(etc).absolute()))
 
 
-def _wishes(context: Context, choices: Told, chosen: Chosen | None = None) -> Wishes:
+def _planned(context: Context, tree: Tree, choices: Told, reached: Reached, chosen: Chosen | None = None) -> Plan:
     settings = context.settings()
-    return Wishes(_address(settings), choices, settings.ami, chosen or Chosen(), locate(context.config))
+    wishes = Wishes(_address(settings), choices, settings.ami, chosen or Chosen(), locate(context.config))
+    return planning.installation(tree, wishes, version_in(reached.version))
 
 
 @contextlib.contextmanager
-def _asterisk(tree: Tree, settings: Settings) -> Iterator[tuple[Console | None, str]]:
+def _asterisk(context: Context, tree: Tree) -> Iterator[Reached]:
+    ami = context.settings().ami
     if tree.foreign:
-        yield None, "these are the files of another system"
+        yield Reached(None, "", Phrase("these are the files of another system"))
         return
-    with console(settings.ami) as found:
-        yield found
+    with console(ami) as reached:
+        yield reached
 
 
 @contextlib.contextmanager
-def _plainly() -> Iterator[None]:
+def _plainly(context: Context) -> Iterator[None]:
     try:
         yield
     except InstallError as error:
-        raise Problem(str(error)) from None
+        raise context.problem(error.said) from None
 
 
 def _address(settings: Settings) -> str:
@@ -258,12 +287,13 @@ def _address(settings: Settings) -> str:
     return f"{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{port}"
 
 
-def _told_address(given: str | None) -> str:
+def _told_address(context: Context, given: str | None) -> str:
     if given is None:
         return ""
     host, _, port = given.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536 or not set(host) <= set(_HOST_SIGNS):
-        raise click.BadParameter("must be HOST:PORT, for example 192.168.1.5:4575", param_hint="--fastagi")
+        form = Phrase("must be HOST:PORT, for example 192.168.1.5:4575")
+        raise click.BadParameter(context.words(form), param_hint="--fastagi")
     return given
 
 

@@ -11,14 +11,13 @@ from itgrix_bx.calls.call import IN, OUT, Call
 from itgrix_bx.calls.number_lists import KINDS, SUBJECTS, Entry, EntryError, entry
 from itgrix_bx.calls.number_rules import Rule, RuleError, Where
 from itgrix_bx.calls.numbering import Reading, Skip
-from itgrix_bx.cli.common import Context, Problem, echo_json, printable
+from itgrix_bx.cli.common import LANG, Context, Problem, echo_json, printable
 from itgrix_bx.numbers import numbering
-from itgrix_bx.words import LANGUAGES, Phrase, preferred
+from itgrix_bx.words import Phrase, as_is
 from sql.numbers import BLOCKED
 from sql.numbers import Numbers as Store
 from sql.staff import Staff
 
-_lang = click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the words.  [default: by the locale]")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -38,16 +37,14 @@ def numbers() -> None:
 @click.option("--trunk", default="", help="The trunk, as the PBX names it: mts of PJSIP/mts-0000001a.")
 @click.option("--did", default="", help="The number a client has dialled.")
 @click.option("--extension", default="", help="Who dials, for an outbound call.")
-@_lang
+@LANG
 @_json
 @click.pass_obj
-def test(
-    context: Context, number: str, direction: str, trunk: str, did: str, extension: str, lang: str | None, as_json: bool
-) -> None:
+def test(context: Context, number: str, direction: str, trunk: str, did: str, extension: str, as_json: bool) -> None:
     """Explain step by step what becomes of NUMBER, as a call would bring it."""
     settings = context.settings()
     if did and direction == OUT:
-        raise click.UsageError("only inbound calls have a --did")
+        raise click.UsageError(context.words(Phrase("only inbound calls have a --did")))
     way = Where(direction, trunk, did)
     with context.database() as database:
         known, directory = numbering(Store(database), settings.numbers), Staff(database).directory()
@@ -55,14 +52,13 @@ def test(
     caller = extension if direction == OUT else ""
     call = Call("test", direction, client_number=reading.number, trunk=trunk, did=did, caller_extension=caller)
     skip = known.skip(call, directory)
-    lang = lang or preferred()
     if as_json:
-        echo_json(_result(number, way, reading, skip, lang))
+        echo_json(_result(number, way, reading, skip, context.lang))
         return
     click.echo(printable(number))
     for step in reading.steps:
-        click.echo(f"→ {printable(step.said.said(lang))}")
-    click.echo(printable(_verdict(reading, skip).said(lang)))
+        click.echo(f"→ {context.words(step.said)}")
+    context.say(_verdict(reading, skip))
 
 
 def _verdict(reading: Reading, skip: Skip | None) -> Phrase:
@@ -97,21 +93,21 @@ def rules() -> None:
 
 
 @rules.command("list")
-@_lang
+@LANG
 @_json
 @click.pass_obj
-def list_rules(context: Context, lang: str | None, as_json: bool) -> None:
+def list_rules(context: Context, as_json: bool) -> None:
     """The rules in their order."""
     with context.database() as database:
         found = Store(database).read().rules
-    rows = [_row(rule, position, lang or preferred()) for position, rule in enumerate(found, 1)]
+    rows = [_row(rule, position, context.lang) for position, rule in enumerate(found, 1)]
     if as_json:
         echo_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['position']:>3}. rule {row['id']}: {printable(row['sentence'])}")
+        context.say(Phrase("{position:>3}. rule {id}: {sentence}", row))
     if not rows:
-        click.echo("No rules: numbers are read by the numbering plan of [numbers] country alone.")
+        context.say(Phrase("No rules: numbers are read by the numbering plan of [numbers] country alone."))
 
 
 def _row(rule: Rule, position: int, lang: str) -> dict[str, Any]:
@@ -139,6 +135,7 @@ def _row(rule: Rule, position: int, lang: str) -> dict[str, Any]:
 @click.option("--trunk", default="", help="Only calls of this trunk.")
 @click.option("--did", default="", help="Only calls to this DID.")
 @click.option("--at", "position", type=click.IntRange(min=1), help="Its position, from 1.  [default: the last]")
+@LANG
 @click.pass_obj
 def add_rule(
     context: Context, prefix: str, length: str, to: str | None, extension: bool, direction: str | None, trunk: str,
@@ -154,54 +151,59 @@ def add_rule(
     extensions of another office:            --trunk office2 --length 4 --extension
     """
     if to is None and not extension:
-        raise click.UsageError("say what becomes of the numbers: --to TEXT, or --extension")
-    shortest, longest = _lengths(length)
+        missing = Phrase("say what becomes of the numbers: --to TEXT, or --extension")
+        raise click.UsageError(context.words(missing))
+    shortest, longest = _lengths(context, length)
     rule = Rule(prefix.strip(), (to or "").strip(), shortest, longest, extension, direction or "", trunk, did)
     with context.database() as database:
         try:
             rule_id = Store(database).add_rule(rule, position)
         except RuleError as error:
-            raise Problem(str(error)) from None
-    click.echo(f"Rule {rule_id}: {printable(rule.sentence)}.")
+            raise context.problem(error.said) from None
+    context.say(Phrase("Rule {id}: {rule}.", {"id": rule_id, "rule": rule.sentence}))
 
 
-def _lengths(text: str) -> tuple[int, int]:
+def _lengths(context: Context, text: str) -> tuple[int, int]:
     first, dash, last = text.strip().replace("–", "-").partition("-")
     if not text.strip():
         return 0, 0
     at_least = first.endswith("+") and not dash
     bounds = [first.removesuffix("+"), last if dash else first.removesuffix("+")]
     if not all(bound.isascii() and bound.isdecimal() and len(bound) < 4 and int(bound) for bound in bounds):
-        raise Problem(f"{text!r} is no length: give the number of digits as 11, 7-10 or 5+")
+        wrong = Phrase("{text!r} is no length: give the number of digits as 11, 7-10 or 5+", {"text": text})
+        raise context.problem(wrong)
     return int(bounds[0]), 0 if at_least else int(bounds[1])
 
 
 @rules.command("remove")
 @click.argument("rule_id", type=int)
+@LANG
 @click.pass_obj
 def remove_rule(context: Context, rule_id: int) -> None:
     """Take rule RULE_ID away."""
     with context.database() as database:
         if not Store(database).remove_rule(rule_id):
-            raise _no_rule(rule_id)
-    click.echo(f"Rule {rule_id} is no more.")
+            raise _no_rule(context, rule_id)
+    context.say(Phrase("Rule {id} is no more.", {"id": rule_id}))
 
 
 @rules.command("move")
 @click.argument("rule_id", type=int)
 @click.argument("position", type=click.IntRange(min=1))
+@LANG
 @click.pass_obj
 def move_rule(context: Context, rule_id: int, position: int) -> None:
     """Put rule RULE_ID at POSITION, from 1: the first is tried first."""
     with context.database() as database:
         if not Store(database).move_rule(rule_id, position):
-            raise _no_rule(rule_id)
+            raise _no_rule(context, rule_id)
         found = [rule.rule_id for rule in Store(database).read().rules]
-    click.echo(f"Rule {rule_id} is number {found.index(rule_id) + 1} of {len(found)}.")
+    place = {"id": rule_id, "place": found.index(rule_id) + 1, "count": len(found)}
+    context.say(Phrase("Rule {id} is number {place} of {count}.", place))
 
 
-def _no_rule(rule_id: int) -> Problem:
-    return Problem(f"there is no rule {rule_id}; `itgrix-bx numbers rules list` shows them")
+def _no_rule(context: Context, rule_id: int) -> Problem:
+    return context.problem(Phrase("there is no rule {id}; `itgrix-bx numbers rules list` shows them", {"id": rule_id}))
 
 
 # --- lists ---------------------------------------------------------------------------------------
@@ -219,6 +221,7 @@ def lists() -> None:
 
 @lists.command("show")
 @_json
+@LANG
 @click.pass_obj
 def show_lists(context: Context, as_json: bool) -> None:
     """All lists; the PBX's own black list too, as last read from it."""
@@ -229,9 +232,11 @@ def show_lists(context: Context, as_json: bool) -> None:
         echo_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['list']:6} {row['what']:10} {printable(row['value'] or 'without a number')}{_from(row)}")
+        value = as_is(row["value"]) if row["value"] else Phrase("without a number")
+        said = Phrase("{value}  (the PBX's own)", {"value": value}) if row["source"] == "pbx" else value
+        click.echo(f"{row['list']:6} {row['what']:10} {context.words(said)}")
     if not rows:
-        click.echo("No lists: all calls but internal ones go to the CRM.")
+        context.say(Phrase("No lists: all calls but internal ones go to the CRM."))
 
 
 def _entries(entries: frozenset[Entry], blocked: frozenset[str]) -> Iterator[dict[str, str]]:
@@ -241,14 +246,11 @@ def _entries(entries: frozenset[Entry], blocked: frozenset[str]) -> Iterator[dic
         yield {"list": "black", "what": "number", "value": number, "source": "pbx"}
 
 
-def _from(row: dict[str, str]) -> str:
-    return "  (the PBX's own)" if row["source"] == "pbx" else ""
-
-
 @lists.command("add")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("what", type=click.Choice(SUBJECTS))
 @click.argument("value")
+@LANG
 @click.pass_obj
 def add_entry(context: Context, kind: str, what: str, value: str) -> None:
     """Put VALUE on a list; in it a * stands for anything and a ? for one character.
@@ -261,13 +263,16 @@ def add_entry(context: Context, kind: str, what: str, value: str) -> None:
     one = _entry(context, kind, what, value)
     with context.database() as database:
         new = Store(database).add_entry(one)
-    click.echo(f"{printable(one.value)} is {'now' if new else 'already'} on the {kind} list of {what}s.")
+    where = {"value": one.value, "list": one.list_name}
+    now, already = Phrase("{value} is now on the {list}.", where), Phrase("{value} is already on the {list}.", where)
+    context.say(now if new else already)
 
 
 @lists.command("remove")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("what", type=click.Choice(SUBJECTS))
 @click.argument("value")
+@LANG
 @click.pass_obj
 def remove_entry(context: Context, kind: str, what: str, value: str) -> None:
     """Take VALUE from a list, written as `numbers lists show` shows it."""
@@ -275,15 +280,15 @@ def remove_entry(context: Context, kind: str, what: str, value: str) -> None:
     with context.database() as database:
         store = Store(database)
         if not store.remove_entry(one):
-            its_own = what == "number" and value in store.pbx(BLOCKED)
-            cure = "take it away there" if its_own else "`itgrix-bx numbers lists show` shows what is"
-            where = "is on the PBX's own list" if its_own else f"is not on the {kind} list of {what}s"
-            raise Problem(f"{one.value} {where}; {cure}")
-    click.echo(f"{printable(one.value)} is no longer on the {kind} list of {what}s.")
+            where = {"value": one.value, "list": one.list_name}
+            its_own = Phrase("{value} is on the PBX's own list; take it away there", where)
+            missing = Phrase("{value} is not on the {list}; `itgrix-bx numbers lists show` shows what is", where)
+            raise context.problem(its_own if what == "number" and value in store.pbx(BLOCKED) else missing)
+    context.say(Phrase("{value} is no longer on the {list}.", {"value": one.value, "list": one.list_name}))
 
 
 def _entry(context: Context, kind: str, what: str, value: str) -> Entry:
     try:
         return entry(kind, what, value, context.settings().numbers.country)
     except EntryError as error:
-        raise Problem(str(error)) from None
+        raise context.problem(error.said) from None

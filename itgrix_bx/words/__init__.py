@@ -10,7 +10,7 @@ import functools
 import gettext
 import io
 import locale
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -31,6 +31,29 @@ class Phrase:
 
     def __str__(self) -> str:
         return self.said("en")
+
+
+def as_is(text: str) -> Phrase:
+    """What is the same in every language: a command, a name."""
+    return Phrase("{text}", {"text": text})
+
+
+def listed(phrases: Iterable[Phrase]) -> Phrase:
+    """One after the other, with commas between."""
+    values = {f"p{number}": phrase for number, phrase in enumerate(phrases)}
+    text = ", ".join(f"{{{name}}}" for name in values)
+    return Phrase(text, values)
+
+
+class SpokenError(Exception):
+    """Something went wrong, in one sentence for people that names the cure."""
+
+    def __init__(self, said: Phrase) -> None:
+        super().__init__(said)
+        self.said = said
+
+    def __str__(self) -> str:
+        return str(self.said)
 
 
 def _said(value: object, lang: str) -> object:

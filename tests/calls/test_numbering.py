@@ -261,7 +261,7 @@ def test_a_number_is_listed_in_the_spelling_numbers_are_compared_in() -> None:
         ("number", "nobody", "is no telephone number"),
         ("number", "+7(a)*", "is no telephone number"),
         ("number", "*1*2*", "has more than 2 stars"),
-        ("did", " ", "is no did: give 1 to 80 characters"),
+        ("did", " ", "is no DID: give 1 to 80 characters"),
         ("trunk", "a\x1b[31m", "is no trunk"),
         ("trunk", "x" * 81, "is no trunk"),
     ],

@@ -165,3 +165,22 @@ def test_entries_are_added_shown_and_removed_in_the_spelling_numbers_are_compare
     assert "no longer" in site.ok("lists", "remove", "black", "number", "89161234567")
     assert "is not on the black list of numbers" in site.refused("lists", "remove", "black", "number", "89161234567")
     assert "write a pattern as +7495*" in site.refused("lists", "add", "black", "number", "8495*")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["rules", "list"], "Правил нет"),
+        (["rules", "add", "--prefix", "8", "--to", "+7", "--length", "11"], "Правило 1: все звонки: 11-значные номера"),
+        (["rules", "add", "--prefix", "8", "--to", "8"], "оно ничего не меняет, укажите --to"),
+        (["rules", "add", "--prefix", "8"], "укажите, что делать с номерами"),
+        (["rules", "add", "--length", "x", "--to", "+"], "«x» — не длина"),
+        (["rules", "move", "7", "1"], "правила 7 нет"),
+        (["lists", "show"], "Списков нет"),
+        (["lists", "add", "black", "did", "7495*"], "7495* теперь в списке «чёрный список: городские номера (DID)»."),
+        (["lists", "remove", "black", "trunk", "mts"], "mts нет в списке «чёрный список: транки»"),
+        (["lists", "add", "black", "number", "8495*"], "под «8495*» никто не подойдёт"),
+    ],
+)
+def test_it_speaks_russian(site: Site, args: list[str], says: str) -> None:
+    assert says in site.run(*args, "--lang", "ru").output

@@ -303,7 +303,7 @@ def test_every_choice_is_remembered_beside_one_that_is_made_anew(plain: Machine)
 
 
 def test_a_remote_services_address_is_remembered(machine: Machine) -> None:
-    on_itself = "· that system will look for the service on itself (127.0.0.1:4575); else --fastagi"
+    on_itself = "· that system will look for the service on itself (127.0.0.1:4575); else say --fastagi HOST:PORT"
     assert on_itself in machine.run("install", "--dry-run").output
     assert on_itself not in machine.install("--fastagi", "192.168.1.20:4575").output
     installed = machine.snapshot()
@@ -316,7 +316,7 @@ def test_a_remote_services_address_is_remembered(machine: Machine) -> None:
 def test_a_remote_service_gets_its_address_and_its_firewall_line(machine: Machine) -> None:
     shown = machine.install("--fastagi", "192.0.2.7:4600").output
     assert "agi://192.0.2.7:4600" in "\n".join(line for _, line in machine.dialplan())
-    assert "-s PBX-ADDRESS --dport 4600" in shown
+    assert "iptables -I INPUT -p tcp -s PBX --dport 4600 -j ACCEPT" in shown
     everything = b"".join(about[0] for about in machine.snapshot().values())
     assert b"permit = 192.0.2.7/255.255.255.255" in everything
     assert machine.run("check").exit_code == 0
@@ -628,7 +628,7 @@ def test_a_context_no_endpoint_has_is_refused_with_those_there_are(plain: Machin
 
 @pytest.mark.parametrize("context", ["a,b", "a]b", "x" * 70, "a b", "a;b"])
 def test_a_context_that_is_no_name_is_refused(plain: Machine, context: str) -> None:
-    assert "is no name of a context" in plain.run("install", "--yes", "--inbound", context).output
+    assert "cannot be used as a context" in plain.run("install", "--yes", "--inbound", context).output
 
 
 def test_a_context_that_trunks_and_phones_share_must_be_told(plain: Machine) -> None:
@@ -636,7 +636,7 @@ def test_a_context_that_trunks_and_phones_share_must_be_told(plain: Machine) -> 
     pjsip.write_text(PJSIP.replace("from-trunk", "default").replace("from-internal", "default"))
     refused = plain.run("install", "--yes")
     assert refused.exit_code == 1
-    assert "--inbound and --outbound: default (trunk mtt, 101, 102)" in refused.output
+    assert "--inbound and --outbound; there are default (trunks mtt, phones 101, 102)" in refused.output
     plain.install("--inbound", "default", "--outbound", "default")
     assert "context=default\ncontext=b24-in-default" in pjsip.read_text()
     assert "context=default ; phones\ncontext=b24-out-default" in pjsip.read_text()
@@ -800,3 +800,41 @@ def test_a_system_that_does_not_run_is_known_by_its_files(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     assert says in machine.run("install", "--dry-run").output
+
+
+# --- in Russian --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["install", "--dry-run"], "та система будет искать службу у себя (127.0.0.1:4575)"),
+        (["install", "--yes", "--inbound", "a b"], "для обычного Asterisk; для FreePBX они не нужны"),
+        (["install", "--yes", "--fastagi", "127.0.0.1:4573"], "порт 4573 занят собственным FastAGI-сервером FreePBX"),
+        (["install", "--fastagi", "host"], "нужно ХОСТ:ПОРТ, например 192.168.1.5:4575"),
+        (["check"], "хуков нет; выполните `itgrix-bx dialplan install`"),
+        (["remove"], "Менять нечего."),
+    ],
+)
+def test_it_speaks_russian(freepbx: Machine, args: list[str], says: str) -> None:
+    assert says in freepbx.run(*args, "--lang", "ru").output
+
+
+def test_an_installation_and_its_check_are_told_in_russian(machine: Machine) -> None:
+    english = re.compile(r"\b(the|is|and|run|this)\b")
+    for command in (
+        ["install", "--fastagi", "192.0.2.7:4600", "--yes"],
+        ["check"],
+        ["check", "--json"],
+        ["remove", "--yes"],
+    ):
+        shown = machine.run(*command, "--lang", "ru").output
+        assert re.search("[а-я]", shown)
+        assert not english.search(re.sub(r"`[^`]*`", "", shown)), shown
+
+
+def test_the_language_changes_nothing_in_the_files(machine: Machine) -> None:
+    machine.install("--lang", "ru")
+    installed = machine.snapshot()
+    assert "Nothing to change." in machine.install("--lang", "en").output
+    assert machine.snapshot() == installed

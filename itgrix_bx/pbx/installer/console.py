@@ -6,13 +6,15 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from itgrix_bx.config import Ami
 from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.installer.tree import InstallError
 from itgrix_bx.pbx.link import Link
-from itgrix_bx.pbx.messages import AmiError
+from itgrix_bx.pbx.messages import AmiError, AmiLoginError
+from itgrix_bx.words import Phrase
 
 _WAIT_S = 20
 
@@ -20,6 +22,15 @@ _WAIT_S = 20
 class Console(Protocol):
     def run(self, command: str) -> str:
         """What Asterisk prints. Raises InstallError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The command line and Asterisk's version as it tells it; None and why there is none."""
+
+    console: Console | None
+    version: str = ""
+    why_not: Phrase | None = None
 
 
 class Local:
@@ -31,7 +42,8 @@ class Local:
                 ["asterisk", "-rx", command], capture_output=True, errors="replace", timeout=_WAIT_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
-            raise InstallError("Asterisk does not answer `asterisk -rx`; start it and run this as root") from None
+            silent = Phrase("Asterisk does not answer `asterisk -rx`; start it and run this as root")
+            raise InstallError(silent) from None
         return done.stdout
 
 
@@ -45,30 +57,42 @@ class ByManager:
         try:
             return "\n".join(self._link.ask("Command", {"Command": command}).answer.output)
         except AmiError as error:
-            raise InstallError(f"{error}; run this on the PBX as root instead") from None
+            raise InstallError(_no_manager(error)) from None
 
 
 @contextlib.contextmanager
-def console(ami: Ami) -> Iterator[tuple[Console | None, str]]:
-    """(the command line, Asterisk's version as it tells it), or (None, why there is none)."""
-    why = "there is no `asterisk` on this machine, and [ami] is not set"
+def console(ami: Ami) -> Iterator[Reached]:
+    """The command line, or why there is none."""
+    why = Phrase("there is no `asterisk` on this machine, and [ami] is not set")
     if shutil.which("asterisk"):
-        told = _version(Local())
-        if told:
-            yield Local(), told
+        if told := _version(Local()):
+            yield Reached(Local(), told)
             return
-        why = "Asterisk does not answer `asterisk -rx`: it does not run, or this is not run as root"
+        why = Phrase("Asterisk does not answer `asterisk -rx`: it does not run, or this is not run as root")
     if not ami.username:
-        yield None, why
+        yield Reached(None, "", why)
         return
     try:
         with Link(manager_of(ami)) as link:
             link.login()
-            told = _version(ByManager(link))
-            may = f"the manager's user {ami.username} may not use Command: run this on the PBX, as root"
-            yield (ByManager(link), told) if told else (None, may)
+            yield _by_manager(ByManager(link), ami.username)
     except AmiError as error:
-        yield None, str(error)
+        yield Reached(None, "", _no_manager(error))
+
+
+def _by_manager(manager: ByManager, user: str) -> Reached:
+    if told := _version(manager):
+        return Reached(manager, told)
+    may_not = Phrase("the manager's user {user} may not use Command: run this on the PBX, as root", {"user": user})
+    return Reached(None, "", may_not)
+
+
+def _no_manager(error: AmiError) -> Phrase:
+    if isinstance(error, AmiLoginError):
+        return Phrase("Asterisk's manager refuses the user of [ami]: run this on the PBX as root instead")
+    return Phrase(
+        "Asterisk's manager does not answer ({reason}): run this on the PBX as root instead", {"reason": error}
+    )
 
 
 def _version(reached: Console) -> str:

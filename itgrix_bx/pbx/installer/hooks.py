@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from itgrix_bx.pbx.installer.reading import Line
+from itgrix_bx.pbx.installer.steps import Step, wrong
 from itgrix_bx.pbx.installer.system import CUSTOM, GENERATED, PREDIAL, System
 from itgrix_bx.pbx.installer.tree import InstallError, Tree
+from itgrix_bx.words import Phrase
 
 INBOUND = "from-pstn-custom"
 SHIPPED_ADDRESS = "127.0.0.1:4575"
@@ -31,7 +33,7 @@ class Neighbours:
     chained: dict[str, str] = field(default_factory=dict)
     moved: dict[str, dict[int, str]] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Step] = field(default_factory=list)
 
 
 def shipped(name: str, address: str) -> str:
@@ -43,9 +45,11 @@ def shipped(name: str, address: str) -> str:
 def neighbours(tree: Tree, dialplan: list[Line]) -> Neighbours:
     """The user's own bodies of the hooks, in whatever file they are. Raises InstallError for hooks pasted by hand."""
     if pasted := next((line for line in dialplan if line.header and line.section == "b24-agi"), None):
-        raise InstallError(
-            f"{pasted.where}: the hooks were pasted here by hand; delete them from this file, then run this again"
+        by_hand = Phrase(
+            "{where}: the hooks were pasted here by hand; delete them from this file, then run this again",
+            {"where": pasted.where},
         )
+        raise InstallError(by_hand)
     found = Neighbours()
     for hook in (INBOUND, *PREDIAL):
         body = [line for line in dialplan if line.section == hook]
@@ -62,11 +66,10 @@ def _says(tree: Tree, line: Line) -> bool:
 
 
 def _chain(tree: Tree, dialplan: list[Line], hook: str, headers: list[Line], found: Neighbours) -> None:
-    obstacle = next(filter(None, (_obstacle(tree, line) for line in headers)), "") or _jumps(dialplan, hook)
+    obstacle = next(filter(None, (_obstacle(tree, line) for line in headers)), None) or _jumps(dialplan, hook)
     if obstacle:
         found.left.add(hook)
-        lost = "inbound" if hook == INBOUND else "outbound" if hook == PREDIAL[0] else "ringing and answered"
-        found.warnings.append(f"{obstacle}; until then {lost} calls are not reported by this hook")
+        found.warnings.append(obstacle)
         return
     found.chained[hook] = headers[0].file
     for line in headers:
@@ -75,15 +78,26 @@ def _chain(tree: Tree, dialplan: list[Line], hook: str, headers: list[Line], fou
         found.moved.setdefault(line.file, {})[line.index] = added
 
 
-def _obstacle(tree: Tree, line: Line) -> str:
-    """Why this body cannot be moved, and what to do; "" when it can."""
-    context = f"{line.where}: [{line.section}]"
+def _obstacle(tree: Tree, line: Line) -> Step | None:
+    """Why this body cannot be moved, and what to do; None when it can."""
     options = line.header[2] if line.header else None
+    values = {"where": line.where, "hook": line.section, "lost": _lost(line.section), "options": options}
     if _is_stock(tree, line.file):
-        return f"{context} is in a file that is not the user's; move it to {CUSTOM} and run this again"
+        theirs = Phrase("{where}: [{hook}] is in a file that is not the user's, so {lost}", values)
+        return wrong(theirs, Phrase("move it to {file} and run `itgrix-bx dialplan install`", {"file": CUSTOM}))
     if options and options.strip() not in ("+", "!"):
-        return f"{context} takes lines from ({options}); write them out and run this again"
-    return ""
+        inherits = Phrase("{where}: [{hook}] takes lines from ({options}), so {lost}", values)
+        return wrong(inherits, Phrase("write them out and run `itgrix-bx dialplan install`"))
+    return None
+
+
+def _lost(hook: str) -> Phrase:
+    """What a hook that is left to its owner does not report."""
+    if hook == INBOUND:
+        return Phrase("inbound calls are not reported")
+    if hook == PREDIAL[0]:
+        return Phrase("outbound calls are not reported")
+    return Phrase("who rings and who answers is not reported")
 
 
 def _is_stock(tree: Tree, file: str) -> bool:
@@ -91,13 +105,15 @@ def _is_stock(tree: Tree, file: str) -> bool:
     return file in map(tree.named, _STOCK) or bool(_STOCK_NAMES.search(file)) or of_a_module
 
 
-def _jumps(dialplan: Iterable[Line], hook: str) -> str:
+def _jumps(dialplan: Iterable[Line], hook: str) -> Step | None:
     """A body that jumps to itself by name would come to ours."""
     for line in dialplan:
         called = re.search(rf"\b(?:Goto|GotoIf|Gosub|GosubIf)\(.*\b{re.escape(hook)},", line.text, re.I)
         if called and line.section == hook:
-            return f"{line.where}: [{hook}] jumps to itself by its name; leave the name out and run this again"
-    return ""
+            values = {"where": line.where, "hook": hook, "lost": _lost(hook)}
+            jumps = Phrase("{where}: [{hook}] jumps to itself by its name, so {lost}", values)
+            return wrong(jumps, Phrase("leave the name out there and run `itgrix-bx dialplan install`"))
+    return None
 
 
 def their(hook: str) -> str:
@@ -128,7 +144,8 @@ def render(system: System, address: str, found: Neighbours) -> str:
 def _renamed(text: str, context: str, name: str) -> str:
     changed, count = re.subn(rf"^\[{re.escape(context)}\]", f"[{name}]", text, flags=re.M)
     if not count:
-        raise InstallError(f"the shipped dialplan has no [{context}]; install this program again")
+        damaged = Phrase("the shipped dialplan has no [{context}]; install this program again", {"context": context})
+        raise InstallError(damaged)
     return changed
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itgrix_bx.pbx.ami_user import READ, WRITE
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.tree import InstallError
+from itgrix_bx.words import Phrase
 
 USERNAME = "itgrix-bx"
 MAIN, CUSTOM = "manager.conf", "manager_custom.conf"
@@ -33,10 +34,12 @@ def block(name: str, secret: str, service: str) -> str:
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise InstallError(
-            f"{host} is a name, and the manager's permit= takes only addresses; "
-            "give --fastagi the service's IP address, or --no-ami"
-        ) from None
+        name_given = Phrase(
+            "{host} is a name, and the manager's permit= takes only addresses; "
+            "give --fastagi the service's IP address, or --no-ami",
+            {"host": host},
+        )
+        raise InstallError(name_given) from None
     mask = "255.255.255.255" if address.version == 4 else "128"
     escaped = secret.replace(";", "\\;")
     return (

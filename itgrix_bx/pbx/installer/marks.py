@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from itgrix_bx.words import Phrase, SpokenError
+
 TAKEN_AWAY = "`itgrix-bx dialplan remove` takes it away"
 _BEGIN = re.compile(rb"[;#] >>> itgrix-bx\b(.*)")
 _END = re.compile(rb"[;#] <<< itgrix-bx\b")
@@ -19,7 +21,7 @@ _NO_END = {b"\n": b"(the line before had no LF)", b"\r\n": b"(the line before ha
 _NEW_FILE = b"(the file is ours)"
 
 
-class MarkError(ValueError):
+class MarkError(SpokenError, ValueError):
     """Marks that do not pair; the text says in which line and what to do."""
 
 
@@ -38,11 +40,11 @@ def theirs(data: bytes) -> list[Theirs]:
     for number, raw in enumerate(_lines(data), 1):
         if begin := _BEGIN.match(raw):
             if began:
-                raise _unpaired(number, "a second block of itgrix-bx begins before the first has ended")
+                raise _unpaired(number, Phrase("a second block of itgrix-bx begins before the first has ended"))
             began, flags = number, begin[1]
         elif _END.match(raw):
             if not began:
-                raise _unpaired(number, "a block of itgrix-bx ends that has not begun")
+                raise _unpaired(number, Phrase("a block of itgrix-bx ends that has not begun"))
             began, last = 0, flags
         elif not began and (single := _LINE.search(raw)):
             last = single[1]
@@ -50,7 +52,7 @@ def theirs(data: bytes) -> list[Theirs]:
             kept.append(Theirs(number, raw))
             last = b""
     if began:
-        raise _unpaired(began, "the block of itgrix-bx that begins here has no end")
+        raise _unpaired(began, Phrase("the block of itgrix-bx that begins here has no end"))
     for end, flag in _NO_END.items():
         if flag in last and kept:
             kept[-1] = Theirs(kept[-1].number, kept[-1].raw.removesuffix(end))
@@ -114,5 +116,6 @@ def _lines(data: bytes) -> list[bytes]:
     return re.findall(rb"[^\n]*\n|[^\n]+", data)
 
 
-def _unpaired(number: int, what: str) -> MarkError:
-    return MarkError(f"line {number}: {what}; delete what is left of it by hand, then run this again")
+def _unpaired(number: int, what: Phrase) -> MarkError:
+    values = {"number": number, "what": what}
+    return MarkError(Phrase("line {number}: {what}; delete what is left of it by hand, then run this again", values))

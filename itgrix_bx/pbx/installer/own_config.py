@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bx24client import keep_secret
 from itgrix_bx.pbx.installer import marks
-from itgrix_bx.pbx.installer.tree import InstallError
+from itgrix_bx.pbx.installer.tree import InstallError, in_file, unreadable
+from itgrix_bx.words import Phrase
 
 _HEADER = re.compile(rb"\s*\[ami\]\s*(?:#.*)?$")
 
@@ -20,7 +21,7 @@ def manager_user(config: Path | None) -> str:
     try:
         block = marks.block(_read(config))
     except marks.MarkError as error:
-        raise InstallError(f"{config}, {error}") from None
+        raise in_file(config, error) from None
     return str(tomllib.loads(block.removeprefix("[ami]\n")).get("secret", ""))
 
 
@@ -35,7 +36,8 @@ def with_user(config: Path, name: str, secret: str) -> bytes:
     try:
         tomllib.loads(after.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise InstallError(f"{config} has a half [ami]; delete its username and secret, or use --no-ami") from None
+        half = Phrase("{file} has a half [ami]; delete its username and secret, or use --no-ami", {"file": config})
+        raise InstallError(half) from None
     return after
 
 
@@ -44,11 +46,11 @@ def without_user(config: Path) -> bytes:
     try:
         return marks.without(_read(config)) or b""
     except marks.MarkError as error:
-        raise InstallError(f"{config}, {error}") from None
+        raise in_file(config, error) from None
 
 
 def _read(config: Path) -> bytes:
     try:
         return config.read_bytes()
     except OSError as error:
-        raise InstallError(f"{config} cannot be read ({error.strerror}); run this as root") from None
+        raise unreadable(config, error) from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itgrix_bx.pbx.installer.endpoints import Entry, Place
 from itgrix_bx.pbx.installer.hooks import CHECK, shipped
 from itgrix_bx.pbx.installer.tree import InstallError
+from itgrix_bx.words import Phrase, as_is, listed
 
 LIBRARY = "itgrix-bx.conf"
 DIALPLAN = "extensions.conf"
@@ -49,14 +50,22 @@ def guessed(places: Sequence[Place]) -> Chosen:
     return Chosen(inbound, tuple(p.context for p in places if p.phones and not p.trunks))
 
 
-def described(places: Sequence[Place]) -> str:
-    """`from-trunk (trunk mtt), from-internal (101, 102)`."""
-    words = []
-    for place in places:
-        users = [f"trunk {name}" for name in place.trunks] + list(place.phones)
-        more = f" and {len(users) - 4} more" if len(users) > 4 else ""
-        words.append(f"{place.context} ({', '.join(users[:4])}{more})" if users else place.context)
-    return ", ".join(words)
+def described(places: Sequence[Place]) -> Phrase:
+    """`from-trunk (trunks mtt), from-internal (phones 101, 102, 103, 104, …)`."""
+    return listed(map(_described, places))
+
+
+def _described(place: Place) -> Phrase:
+    values = {"context": place.context, "trunks": _some(place.trunks), "phones": _some(place.phones)}
+    if place.trunks and place.phones:
+        return Phrase("{context} (trunks {trunks}, phones {phones})", values)
+    if place.trunks:
+        return Phrase("{context} (trunks {trunks})", values)
+    return Phrase("{context} (phones {phones})", values) if place.phones else as_is(place.context)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:4], *["…"] * (len(names) > 4)])
 
 
 def redirected(found: Sequence[Entry], chosen: Chosen) -> dict[str, dict[int, str]]:
@@ -74,10 +83,11 @@ def target(entry: Entry, chosen: Chosen) -> str:
     """The context of ours for the endpoints of a line, "" when they stay. Raises InstallError."""
     coming, going = entry.context in chosen.inbound, entry.context in chosen.outbound
     if coming and going and entry.trunks and entry.phones:
-        raise InstallError(
-            f"{entry.line.where}: trunks and phones share this line; give the trunks a context= of their own, "
-            "then run this again"
+        shared = Phrase(
+            "{where}: trunks and phones share this line; give the trunks a context= of their own, then run this again",
+            {"where": entry.line.where},
         )
+        raise InstallError(shared)
     if coming and (not going or entry.trunks):
         return f"b24-in-{entry.context}"
     return f"b24-out-{entry.context}" if going else ""
@@ -85,14 +95,22 @@ def target(entry: Entry, chosen: Chosen) -> str:
 
 def _refuse_strange(found: Sequence[Entry], chosen: Chosen) -> None:
     known = {entry.context for entry in found}
+    there = Phrase("known are {contexts}", {"contexts": ", ".join(sorted(known))})
+    values = {"known": there if known else Phrase("no endpoint names one")}
     for context in (*chosen.inbound, *chosen.outbound):
         if not _CONTEXT.fullmatch(context):
-            raise InstallError(f"{context[:80]!r} is no name of a context; name one of {', '.join(sorted(known))}")
-        if context not in known:
-            there = f"known are {', '.join(sorted(known))}" if known else "no endpoint names one"
-            raise InstallError(
-                f"no endpoint has context={context} ({there}); name one of them, or set it in pjsip.conf or sip.conf"
+            strange = Phrase(
+                "{context!r} cannot be used as a context: up to 60 of A-Z a-z 0-9 _ . @ - ({known})",
+                values | {"context": context[:80]},
             )
+            raise InstallError(strange)
+        if context not in known:
+            missing = Phrase(
+                "no endpoint has context={context} ({known}); name one of them with --inbound (of trunks) and "
+                "--outbound (of phones), or set it in pjsip.conf or sip.conf",
+                values | {"context": context},
+            )
+            raise InstallError(missing)
 
 
 def render(address: str, chosen: Chosen) -> str:

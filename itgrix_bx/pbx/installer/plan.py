@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from itgrix_bx.config import Ami
 from itgrix_bx.pbx.installer import endpoints, hooks, manager, marks, own_config, plain, reading, system
 from itgrix_bx.pbx.installer.copies import Copies
 from itgrix_bx.pbx.installer.reading import Line
+from itgrix_bx.pbx.installer.steps import Step, wrong
 from itgrix_bx.pbx.installer.system import System
-from itgrix_bx.pbx.installer.tree import InstallError, Tree, replace
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, in_file, replace
+from itgrix_bx.words import Phrase
 
 GLOBALS = "globals_custom.conf"
 _MAIN = "extensions.conf"
@@ -33,6 +36,14 @@ class Change:
     like: Path | None = None
     ours: bool = False
 
+    @property
+    def said(self) -> Phrase:
+        """What is done to which file."""
+        values = {"file": self.name}
+        if self.before is None:
+            return Phrase("make {file}", values)
+        return Phrase("delete {file}", values) if self.after is None else Phrase("change {file}", values)
+
     def diff(self) -> str:
         """Unified, secrets hidden."""
         old, new = (manager.hidden((text or b"").decode("utf-8", "replace")) for text in (self.before, self.after))
@@ -43,14 +54,15 @@ class Change:
 @dataclass
 class Plan:
     """`warnings`: what keeps it from working, each with its cure; `notes`: what the administrator should know, with
-    nothing to do; `contexts`: those that must be loaded afterwards;
-    `reloads`: the commands for it; `samples`: endpoint -> the context of ours it must come to."""
+    nothing to do; `address`: where Asterisk will look for the service; `contexts`: those that must be loaded
+    afterwards; `reloads`: the commands for it; `samples`: endpoint -> the context of ours it must come to."""
 
     tree: Tree
     system: System
+    address: str = ""
     changes: list[Change] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    warnings: list[Step] = field(default_factory=list)
+    notes: list[Phrase] = field(default_factory=list)
     chosen: plain.Chosen = field(default_factory=plain.Chosen)
     contexts: list[str] = field(default_factory=list)
     reloads: list[str] = field(default_factory=lambda: ["dialplan reload"])
@@ -109,8 +121,9 @@ def installation(tree: Tree, wishes: Wishes, asterisk: str = "") -> Plan:
     """What `install` would do. Raises InstallError."""
     dialplan = reading.lines(tree, _MAIN)
     if not dialplan:
-        raise InstallError(f"{tree.named(_MAIN)} is not there or empty; name Asterisk's configuration with --etc DIR")
-    plan = Plan(tree, system.recognise(tree, dialplan, asterisk))
+        values = {"file": tree.named(_MAIN)}
+        raise InstallError(Phrase("{file} is not there or empty; name Asterisk's configuration with --etc DIR", values))
+    plan = Plan(tree, system.recognise(tree, dialplan, asterisk), wishes.address)
     _refuse_clash(plan.system, wishes.address)
     edits: dict[str, _Edit] = {}
     if plan.system.generated:
@@ -157,7 +170,10 @@ def apply(plan: Plan, copies: Copies) -> Path | None:
     try:
         for change in plan.changes:
             if (change.path.read_bytes() if change.path.exists() else None) != change.before:
-                raise InstallError(f"{change.name} was changed by somebody else just now; run this again")
+                meanwhile = Phrase(
+                    "{file} was changed by somebody else just now; run this again", {"file": change.name}
+                )
+                raise InstallError(meanwhile)
         changed = [change.path for change in plan.changes if change.before is not None]
         shelf = copies.keep(changed) if changed else None
         for change in plan.changes:
@@ -167,9 +183,23 @@ def apply(plan: Plan, copies: Copies) -> Path | None:
         for change in reversed(done):
             with contextlib.suppress(OSError):
                 replace(change.path, change.before, change.like)
-        what = f"{error.filename or 'a file'}: {error.strerror}"
-        raise InstallError(f"{what}; nothing is changed: run this as root, with room on the disk") from None
+        raise _not_written(error) from None
     return shelf
+
+
+def _not_written(error: OSError) -> InstallError:
+    values = {"file": error.filename, "reason": error.strerror, "cure": _CURES.get(error.errno or 0, _AS_ROOT)}
+    return InstallError(Phrase("{file}: {reason}; nothing is changed: {cure}", values))
+
+
+_AS_ROOT = Phrase("run this as root")
+_CURES = {
+    errno.ENOSPC: Phrase("make room on the disk, then run this again"),
+    errno.EDQUOT: Phrase("make room on the disk, then run this again"),
+    errno.EROFS: Phrase("mount it for writing, then run this again"),
+    errno.EPERM: Phrase("take its protection away (`lsattr`, `chattr -i`), then run this again"),
+    errno.EBUSY: Phrase("it is a mount of its own; mount its directory instead, then run this again"),
+}
 
 
 def _of_manager(plan: Plan) -> list[str]:
@@ -188,7 +218,7 @@ def _changes(tree: Tree, edits: dict[str, _Edit]) -> Iterator[Change]:
         try:
             after = _edited(before, edit)
         except marks.MarkError as error:
-            raise InstallError(f"{name}, {error}") from None
+            raise in_file(name, error) from None
         if after != before:
             yield Change(name, path, before, after, like=tree.place(manager.MAIN if "manager" in name else _MAIN))
 
@@ -207,12 +237,17 @@ def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
 def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes: Wishes) -> None:
     tree = plan.tree
     if wishes.chosen:
-        kind = plan.system.kind
-        raise InstallError(f"--inbound and --outbound are for a plain Asterisk; leave them out on {kind}")
+        generated = Phrase(
+            "--inbound and --outbound are for a plain Asterisk; leave them out on {system}",
+            {"system": plan.system.kind},
+        )
+        raise InstallError(generated)
     found = hooks.neighbours(tree, dialplan)
     plan.warnings += found.warnings
     plan.notes += [
-        f"your [{hook}] in {where} would hide ours: ours comes first now and calls it"
+        Phrase(
+            "your [{hook}] in {file} would hide ours: ours comes first now and calls it", {"hook": hook, "file": where}
+        )
         for hook, where in found.chained.items()
     ]
     edits |= {name: _Edit(lines=lines) for name, lines in found.moved.items()}
@@ -241,19 +276,24 @@ def _look_for_include(plan: Plan, found: list[Line], name: str) -> None:
     whole = plan.tree.named(name)
     includes = (re.match(r'#(?:try)?include\s+["<]?([^">]+)', line.text, re.I) for line in found)
     if not any(whole in plan.tree.matching(include[1].strip()) for include in includes if include):
-        plan.warnings.append(
-            f"nothing includes {name}, so Asterisk does not read it: put `#include {name}` back where "
-            f"{plan.system.kind} has it (it generates those files; its own update or reload does that)"
+        values = {"file": name, "system": plan.system.kind}
+        unread = Phrase("nothing includes {file}, so Asterisk does not read it", values)
+        cure = Phrase(
+            "put `#include {file}` back where {system} has it (it generates those files; its own update or reload does "
+            "that)",
+            values,
         )
+        plan.warnings.append(wrong(unread, cure))
 
 
 def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     tree = plan.tree
     if tree.read(plain.LIBRARY) and not _block_of(tree, plain.LIBRARY):
-        raise InstallError(
-            f"{tree.named(plain.LIBRARY)} was put there by hand; use those hooks, or delete it and its #include and "
-            "run this again"
+        by_hand = Phrase(
+            "{file} was put there by hand; use those hooks, or delete it and its #include and run this again",
+            {"file": tree.named(plain.LIBRARY)},
         )
+        raise InstallError(by_hand)
     found = endpoints.entries(tree)
     plan.chosen = wishes.chosen.or_else(installed_contexts(tree)) or _guessed(plan, endpoints.places(found))
     for file, lines in plain.redirected(found, plan.chosen).items():
@@ -272,31 +312,49 @@ def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
 def _guessed(plan: Plan, places: list[endpoints.Place]) -> plain.Chosen:
     chosen = plain.guessed(places)
     if not chosen:
-        told = plain.described(places) or "no endpoint names one in pjsip.conf or sip.conf"
-        raise InstallError(f"say to which contexts trunks and phones come, --inbound and --outbound: {told}")
+        raise _undecided(places)
     plan.warnings += [
-        f"{place.context} is left out: trunks and phones share it; name it with --inbound and --outbound"
+        wrong(
+            Phrase("{context} is left out: trunks and phones share it", {"context": place.context}),
+            Phrase("name it with --inbound and --outbound"),
+        )
         for place in places
         if place.trunks and place.phones
     ]
     return chosen
 
 
+def _undecided(places: list[endpoints.Place]) -> InstallError:
+    if not places:
+        return InstallError(
+            Phrase(
+                "no endpoint in pjsip.conf, pjsip_wizard.conf or sip.conf names a context; set context= there, or put "
+                "the hooks into the dialplan by hand: `itgrix-bx dialplan show site`"
+            )
+        )
+    there = {"contexts": plain.described(places)}
+    return InstallError(
+        Phrase("say to which contexts trunks and phones come, --inbound and --outbound; there are {contexts}", there)
+    )
+
+
 def _block_of(tree: Tree, name: str) -> str:
     try:
         return marks.block(tree.read(name) or b"")
     except marks.MarkError as error:
-        raise InstallError(f"{tree.named(name)}, {error}") from None
+        raise in_file(tree.named(name), error) from None
 
 
 def _refuse_clash(found: System, address: str) -> None:
     host, _, port = address.rpartition(":")
     theirs = found.own_fastagi or found.kind == system.FREEPBX  # since 14 it is there, used or not
     if theirs and port == "4573" and host in ("127.0.0.1", "localhost"):
-        raise InstallError(
-            f"port 4573 belongs to {found.kind}'s own FastAGI server, which our calls would end; "
-            'set [fastagi] listen = "127.0.0.1:4575", restart the service, then run this again'
+        taken = Phrase(
+            "port 4573 belongs to {system}'s own FastAGI server, which our calls would end; "
+            'set [fastagi] listen = "127.0.0.1:4575", restart the service, then run this again',
+            {"system": found.kind},
         )
+        raise InstallError(taken)
 
 
 # --- the manager's user --------------------------------------------------------------------------
@@ -312,19 +370,20 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     name = configured or manager.USERNAME
     if theirs := manager.of_user(there, name):
         if not configured:
-            plan.warnings.append(f"{theirs.where}: there is a user {name} already; put its name and secret into [ami]")
+            already = Phrase("{where}: there is a user {name} already", {"where": theirs.where, "name": name})
+            plan.warnings.append(wrong(already, Phrase("put its name and secret into [ami]")))
         return
     if not configured and wishes.config is None:
-        plan.warnings.append(
-            "no configuration file, so no manager user is made: run `itgrix-bx setup`, then this again"
-        )
+        unmade = Phrase("no configuration file, so no manager user is made")
+        plan.warnings.append(wrong(unmade, Phrase("run `itgrix-bx setup`, then `itgrix-bx dialplan install`")))
         return
     secret = wishes.ami.secret.get_secret_value() if configured else ours or manager.new_secret()
     edits[tree.named(file)] = _Edit(body=manager.block(name, secret, wishes.address), what="the service's user")
     if plan.system.generated:
         _look_for_include(plan, there, file)
     if not manager.is_on(there):
-        plan.warnings.append(f"the manager is off: set enabled = yes in [general] of {tree.named(manager.MAIN)}")
+        cure = Phrase("set enabled = yes in [general] of {file}", {"file": tree.named(manager.MAIN)})
+        plan.warnings.append(wrong(Phrase("the manager is off"), cure))
     if not configured and wishes.config is not None:
         plan.changes += _of_config(wishes.config, own_config.with_user(wishes.config, name, secret))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from itgrix_bx.pbx.installer import marks
-from itgrix_bx.pbx.installer.tree import InstallError, Tree
+from itgrix_bx.pbx.installer.tree import Tree, in_file
 
 _SIGN = re.compile(r"\\;|(?P<opens>;--(?!-))|(?P<closes>--;)|(?P<rest>;)")
 _HEADER = re.compile(r"\[([^\]]*)\]\s*(?:\(([^)]*)\))?")
@@ -50,7 +50,7 @@ def own_lines(tree: Tree, name: str) -> list[marks.Theirs]:
     try:
         return marks.theirs(tree.read(name) or b"")
     except marks.MarkError as error:
-        raise InstallError(f"{tree.named(name)}, {error}") from None
+        raise in_file(tree.named(name), error) from None
 
 
 def first_section(tree: Tree, name: str) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.tree import Tree
+from itgrix_bx.words import Phrase, as_is
 
 FREEPBX, ISSABEL, ELASTIX, PLAIN = "FreePBX", "Issabel", "Elastix", "plain Asterisk"
 GENERATED = "extensions_additional.conf"
@@ -45,10 +46,22 @@ class System:
         macro = [] if self.gosub else ["B24_MACRO = 1"]
         return macro + ([] if "macro-dialout-one-predial-hook" in self.hooks else ["B24_DIALOPT = 1"])
 
-    def __str__(self) -> str:
-        generation = {True: " 17 or later", False: " 13-16"}[self.gosub] if self.kind == FREEPBX else ""
-        how = f", its dialplan calls by {'Gosub' if self.gosub else 'Macro'}" if self.generated else ""
-        return f"{self.kind}{generation}{how}; Asterisk {self.asterisk or 'of unknown version'}"
+    @property
+    def said(self) -> Phrase:
+        """The system in one line."""
+        version = Phrase("Asterisk {version}", {"version": self.asterisk})
+        values = {"name": self._name, "asterisk": version if self.asterisk else Phrase("Asterisk of unknown version")}
+        if not self.generated:
+            return Phrase("plain Asterisk; {asterisk}", values)
+        if self.gosub:
+            return Phrase("{name}, its dialplan calls by Gosub; {asterisk}", values)
+        return Phrase("{name}, its dialplan calls by Macro; {asterisk}", values)
+
+    @property
+    def _name(self) -> Phrase:
+        if self.kind != FREEPBX:
+            return as_is(self.kind)
+        return Phrase("FreePBX 17 or later") if self.gosub else Phrase("FreePBX 13-16")
 
 
 def recognise(tree: Tree, dialplan: list[Line], asterisk: str = "") -> System:

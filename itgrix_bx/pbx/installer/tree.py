@@ -11,11 +11,13 @@ import tempfile
 from collections import deque
 from pathlib import Path, PurePosixPath
 
+from itgrix_bx.words import Phrase, SpokenError
+
 ETC = "/etc/asterisk"
 _MOST_LINKS = 40
 
 
-class InstallError(Exception):
+class InstallError(SpokenError):
     """The installer does not go on; one sentence that says what to do."""
 
 
@@ -47,7 +49,10 @@ class Tree:
             elif not here.is_symlink():
                 at = at / part
             elif (links := links + 1) > _MOST_LINKS:
-                raise InstallError(f"{name} is a link that leads nowhere; put that right, then run this again")
+                nowhere = Phrase(
+                    "{file} is a link that leads nowhere; put that right, then run this again", {"file": name}
+                )
+                raise InstallError(nowhere)
             else:
                 target = PurePosixPath(os.readlink(here))
                 at = PurePosixPath("/") if target.is_absolute() else at
@@ -60,7 +65,7 @@ class Tree:
             place = self.place(name)
             return place.read_bytes() if place.is_file() else None
         except OSError as error:
-            raise InstallError(f"{self.named(name)} cannot be read ({error.strerror}); run this as root") from None
+            raise unreadable(self.named(name), error) from None
 
     def exists(self, name: str) -> bool:
         return self.place(name).is_file()
@@ -82,6 +87,17 @@ class Tree:
 
     def _on_disk(self, name: PurePosixPath) -> Path:
         return self.root / name.relative_to("/")
+
+
+def in_file(name: object, error: SpokenError) -> InstallError:
+    """What is wrong in a file, with its name before it."""
+    return InstallError(Phrase("{file}, {what}", {"file": name, "what": error.said}))
+
+
+def unreadable(name: object, error: OSError) -> InstallError:
+    """The error for a file that the system does not let us read."""
+    values = {"file": name, "reason": error.strerror}
+    return InstallError(Phrase("{file} cannot be read ({reason}); run this as root", values))
 
 
 def replace(path: Path, data: bytes | None, like: Path | None = None) -> None:
