@@ -22,7 +22,7 @@ from itgrix_bx.pbx.installer.plain import Chosen
 from itgrix_bx.pbx.installer.plan import Plan, Told, Wishes
 from itgrix_bx.pbx.installer.steps import Step
 from itgrix_bx.pbx.installer.system import version_in
-from itgrix_bx.pbx.installer.tree import ETC, InstallError, Tree
+from itgrix_bx.pbx.installer.tree import ETC, InstallError, Tree, unreadable
 from itgrix_bx.words import Phrase
 
 _FILES = {"plain": "itgrix-bx.conf", "site": "extensions.conf", "freepbx": "extensions_custom.conf"}
@@ -228,6 +228,9 @@ def _reload(context: Context, plan: Plan, reached: Reached) -> None:
         return
     commands = "; ".join(f'asterisk -rx "{command}"' for command in plan.reloads)
     values = {"why": reached.why_not, "commands": commands}
+    if plan.tree.foreign:
+        context.say(Phrase("Bring the files to that system, then on it: {commands}", values))
+        return
     context.say(Phrase("Nothing was reloaded ({why}). On the PBX: {commands}", values))
 
 
@@ -268,7 +271,11 @@ def _planned(context: Context, tree: Tree, choices: Told, reached: Reached, chos
 def _asterisk(context: Context, tree: Tree) -> Iterator[Reached]:
     ami = context.settings().ami
     if tree.foreign:
-        yield Reached(None, "", Phrase("these are the files of another system"))
+        by_hand = Phrase(
+            'on that system: asterisk -rx "channel originate Local/s@b24-check extension 1000000001@b24-check"; then '
+            'asterisk -rx "dialplan show globals" must show B24_CHECK=1000000001:ok:skipped'
+        )
+        yield Reached(None, "", by_hand)
         return
     with console(ami) as reached:
         yield reached
@@ -280,6 +287,8 @@ def _plainly(context: Context) -> Iterator[None]:
         yield
     except InstallError as error:
         raise context.problem(error.said) from None
+    except OSError as error:
+        raise context.problem(unreadable(error.filename, error).said) from None
 
 
 def _address(settings: Settings) -> str:

@@ -90,7 +90,11 @@ def with_block(
         before += end
         flags += b" " + _NO_END[end]
     text = f"{sign} >>> itgrix-bx: {what}; {TAKEN_AWAY}".encode() + flags
-    inner = [text, *body.encode("utf-8").rstrip(b"\n").split(b"\n"), f"{sign} <<< itgrix-bx".encode()]
+    inner = [
+        text,
+        *body.encode("utf-8", "surrogateescape").rstrip(b"\n").split(b"\n"),
+        f"{sign} <<< itgrix-bx".encode(),
+    ]
     return before + b"".join(line + end for line in inner) + b"".join(lines[place:])
 
 
@@ -98,7 +102,7 @@ def with_lines(data: bytes, additions: Mapping[int, str], *, sign: str = ";") ->
     """Each text of `additions` as a marked line behind the line of that index."""
     lines, end = _lines(data), line_end(data)
     for index in sorted(additions, reverse=True):
-        added = f"{additions[index]} {sign} <> itgrix-bx: {TAKEN_AWAY}".encode()
+        added = f"{additions[index]} {sign} <> itgrix-bx: {TAKEN_AWAY}".encode("utf-8", "surrogateescape")
         if lines[index].endswith(b"\n"):
             lines.insert(index + 1, added + end)
         else:

@@ -16,7 +16,7 @@ from itgrix_bx.pbx.installer.copies import Copies
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.steps import Step, wrong
 from itgrix_bx.pbx.installer.system import System
-from itgrix_bx.pbx.installer.tree import InstallError, Tree, in_file, replace
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, in_file, is_half, replace
 from itgrix_bx.words import Phrase
 
 GLOBALS = "globals_custom.conf"
@@ -46,9 +46,19 @@ class Change:
 
     def diff(self) -> str:
         """Unified, secrets hidden."""
-        old, new = (manager.hidden((text or b"").decode("utf-8", "replace")) for text in (self.before, self.after))
-        lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), self.name, self.name)
+        old, new = (manager.hidden(_readable(text or b"")).splitlines(True) for text in (self.before, self.after))
+        was, becomes = ("/dev/null" if text is None else self.name for text in (self.before, self.after))
+        lines = difflib.unified_diff(old, new, was, becomes)
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _readable(text: bytes) -> str:
+    """In the encoding that fits; what ends a line is no matter."""
+    plain_ends = text.replace(b"\r\n", b"\n")
+    try:
+        return plain_ends.decode("utf-8")
+    except UnicodeDecodeError:
+        return plain_ends.decode("cp1251", "replace")
 
 
 @dataclass
@@ -114,7 +124,7 @@ class _Edit:
 
 def marked(tree: Tree) -> list[str]:
     """The files that hold something of ours."""
-    return [name for name in tree.everything() if marks.ANY.search(tree.read(name) or b"")]
+    return [name for name in tree.everything() if not is_half(name) and marks.ANY.search(tree.read(name) or b"")]
 
 
 def installation(tree: Tree, wishes: Wishes, asterisk: str = "") -> Plan:
@@ -124,6 +134,11 @@ def installation(tree: Tree, wishes: Wishes, asterisk: str = "") -> Plan:
         values = {"file": tree.named(_MAIN)}
         raise InstallError(Phrase("{file} is not there or empty; name Asterisk's configuration with --etc DIR", values))
     plan = Plan(tree, system.recognise(tree, dialplan, asterisk), wishes.address)
+    plan.notes += [
+        Phrase("{where} includes a file that leads back here; take the line out", {"where": line.where})
+        for line in dialplan
+        if line.circular
+    ]
     _refuse_clash(plan.system, wishes.address)
     edits: dict[str, _Edit] = {}
     if plan.system.generated:
@@ -166,6 +181,14 @@ def installed_contexts(tree: Tree) -> plain.Chosen:
 
 def apply(plan: Plan, copies: Copies) -> Path | None:
     """Do it: all files or none; where the copies are. Raises InstallError."""
+    try:
+        with plan.tree.alone():
+            return _apply(plan, copies)
+    except OSError as error:
+        raise _not_written(error) from None
+
+
+def _apply(plan: Plan, copies: Copies) -> Path | None:
     done: list[Change] = []
     try:
         for change in plan.changes:
@@ -174,16 +197,16 @@ def apply(plan: Plan, copies: Copies) -> Path | None:
                     "{file} was changed by somebody else just now; run this again", {"file": change.name}
                 )
                 raise InstallError(meanwhile)
-        changed = [change.path for change in plan.changes if change.before is not None]
+        changed = [c.path for c in plan.changes if c.before is not None and not is_half(c.name)]
         shelf = copies.keep(changed) if changed else None
         for change in plan.changes:
             replace(change.path, change.after, change.like)
             done.append(change)
-    except OSError as error:
+    except OSError:
         for change in reversed(done):
             with contextlib.suppress(OSError):
                 replace(change.path, change.before, change.like)
-        raise _not_written(error) from None
+        raise
     return shelf
 
 
@@ -213,14 +236,17 @@ def _changes(tree: Tree, edits: dict[str, _Edit]) -> Iterator[Change]:
     of_place = {tree.place(name): (tree.named(name), edit) for name, edit in edits.items()}
     for name in marked(tree):  # two names may lead to one file
         of_place.setdefault(tree.place(name), (name, _Edit()))
-    for path, (name, edit) in sorted(of_place.items()):
+    for _, (name, edit) in sorted(of_place.items()):
         before = tree.read(name)
         try:
             after = _edited(before, edit)
         except marks.MarkError as error:
             raise in_file(name, error) from None
         if after != before:
-            yield Change(name, path, before, after, like=tree.place(manager.MAIN if "manager" in name else _MAIN))
+            model = tree.place(manager.MAIN if "manager" in name else _MAIN)
+            yield Change(name, tree.place_to_write(name), before, after, model)
+    for name in filter(is_half, tree.everything()):
+        yield Change(name, tree.place(name), tree.read(name), None)
 
 
 def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
@@ -389,5 +415,7 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
 
 
 def _of_config(config: Path, after: bytes) -> list[Change]:
-    before = config.read_bytes()
-    return [Change(str(config), config.resolve(), before, after, ours=True)] if after != before else []
+    before, path = config.read_bytes(), config.resolve()
+    halves = [half for half in path.parent.iterdir() if half.name.startswith(f".{path.name}.") and is_half(half.name)]
+    changes = [Change(str(half), half, half.read_bytes(), None) for half in halves]
+    return [Change(str(config), path, before, after, ours=True), *changes] if after != before else changes

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from itgrix_bx.pbx.installer import marks
-from itgrix_bx.pbx.installer.tree import Tree, in_file
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, in_file
+from itgrix_bx.words import Phrase
 
 _SIGN = re.compile(r"\\;|(?P<opens>;--(?!-))|(?P<closes>--;)|(?P<rest>;)")
 _HEADER = re.compile(r"\[([^\]]*)\]\s*(?:\(([^)]*)\))?")
 _INCLUDE = re.compile(r"""#(?:try)?include\s+["<]?([^">]+)""", re.I)
-_DEEPEST = 10
+_MOST_FILES = 2000  # files that include each other by wildcards would have us read for ever
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of somebody else: `number` in the file as it is, `index` in it without what is ours."""
+    """A line of somebody else: `number` in the file as it is, `index` in it without what is ours; `circular`: it
+    includes a file that includes it."""
 
     file: str
     number: int
     index: int
     section: str
     text: str
+    circular: bool = False
 
     @property
     def header(self) -> re.Match[str] | None:
@@ -42,7 +45,7 @@ class Line:
 
 def lines(tree: Tree, name: str) -> list[Line]:
     """Every line that says something, in the order in which Asterisk reads them. Raises InstallError."""
-    return list(_read(tree, tree.named(name), "", 0))
+    return list(_Reader(tree).read(tree.named(name), "", ()))
 
 
 def own_lines(tree: Tree, name: str) -> list[marks.Theirs]:
@@ -59,23 +62,34 @@ def first_section(tree: Tree, name: str) -> int | None:
     return next(found, None)
 
 
-def _read(tree: Tree, name: str, section: str, depth: int) -> Iterator[Line]:
-    for line in _texts(tree, name):
-        if header := line.header:
-            section = header[1]
-        if (include := _INCLUDE.match(line.text)) and depth < _DEEPEST:
-            yield Line(name, line.number, line.index, section, line.text)
-            for included in tree.matching(include[1].strip()):
-                yield from _read(tree, included, section, depth + 1)
-        else:
-            yield Line(name, line.number, line.index, section, line.text)
+class _Reader:
+    """Follows each #include, but never into a file it comes from, where Asterisk goes ten rounds."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._left = _MOST_FILES
+
+    def read(self, name: str, section: str, way: tuple[str, ...]) -> Iterator[Line]:
+        way, self._left = (*way, name), self._left - 1
+        if self._left < 0:
+            values = {"file": name}
+            endless = Phrase("{file} is included without end; take its #include out, then run this again", values)
+            raise InstallError(endless)
+        for line in _texts(self._tree, name):
+            section = line.header[1] if line.header else section
+            include = _INCLUDE.match(line.text)
+            names = self._tree.matching(include[1].strip()) if include else []
+            yield replace(line, section=section, circular=any(included in way for included in names))
+            for included in names:
+                if included not in way:
+                    yield from self.read(included, section, way)
 
 
 def _texts(tree: Tree, name: str) -> Iterator[Line]:
     """The lines of one file without comments."""
     depth = 0
     for index, line in enumerate(own_lines(tree, name)):
-        text, depth = _spoken(line.raw.decode("latin-1"), depth)
+        text, depth = _spoken(line.raw.decode("utf-8", "surrogateescape"), depth)
         if text.strip():
             yield Line(name, line.number, index, "", text.strip())
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import fnmatch
 import os
 import shutil
 import stat
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from itgrix_bx.words import Phrase, SpokenError
 
 ETC = "/etc/asterisk"
 _MOST_LINKS = 40
+_HALF = ".itgrix-bx-"
 
 
 class InstallError(SpokenError):
@@ -40,7 +43,27 @@ class Tree:
 
     def place(self, name: str) -> Path:
         """The file behind `name` on this machine. Raises InstallError."""
-        left, at, links = deque(PurePosixPath(self.named(name)).parts[1:]), PurePosixPath("/"), 0
+        return self._followed(name)[0]
+
+    def place_to_write(self, name: str) -> Path:
+        """Likewise, but not by a link that somebody laid to a file that is not his: the configuration's directory is
+        often Asterisk's own, and we are root. Raises InstallError."""
+        place, links = self._followed(name)
+        owner = (place if place.exists() else place.parent).stat().st_uid
+        for link in links:
+            if link.lstat().st_uid not in (0, os.geteuid(), owner):
+                laid = Phrase(
+                    "{file} is reached by the link {link}, whose owner is not that of the file; put the file itself "
+                    "there, or give both one owner, then run this again",
+                    {"file": place, "link": link},
+                )
+                raise InstallError(laid)
+        return place
+
+    def _followed(self, name: str) -> tuple[Path, list[Path]]:
+        """The file, and the links on the way to it."""
+        left, at = deque(PurePosixPath(self.named(name)).parts[1:]), PurePosixPath("/")
+        links: list[Path] = []
         while left:
             part = left.popleft()
             here = self._on_disk(at / part)
@@ -48,16 +71,17 @@ class Tree:
                 at = at.parent
             elif not here.is_symlink():
                 at = at / part
-            elif (links := links + 1) > _MOST_LINKS:
+            elif len(links) >= _MOST_LINKS:
                 nowhere = Phrase(
                     "{file} is a link that leads nowhere; put that right, then run this again", {"file": name}
                 )
                 raise InstallError(nowhere)
             else:
+                links.append(here)
                 target = PurePosixPath(os.readlink(here))
                 at = PurePosixPath("/") if target.is_absolute() else at
                 left.extendleft(reversed([part for part in target.parts if part != "/"]))
-        return self._on_disk(at)
+        return self._on_disk(at), links
 
     def read(self, name: str) -> bytes | None:
         """None when there is no such file. Raises InstallError."""
@@ -85,6 +109,20 @@ class Tree:
         found = (path.relative_to(directory) for path in directory.rglob("*"))
         return sorted(self.named(str(name)) for name in found)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes these files by us meanwhile. Raises InstallError."""
+        handle = os.open(self.place(self.etc), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            values = {"directory": self.etc}
+            busy = Phrase("another `itgrix-bx dialplan` is at work in {directory}; run this again later", values)
+            raise InstallError(busy) from None
+        finally:
+            os.close(handle)
+
     def _on_disk(self, name: PurePosixPath) -> Path:
         return self.root / name.relative_to("/")
 
@@ -100,6 +138,11 @@ def unreadable(name: object, error: OSError) -> InstallError:
     return InstallError(Phrase("{file} cannot be read ({reason}); run this as root", values))
 
 
+def is_half(name: str) -> bool:
+    """Whether a power cut has left the file while it was being written in a place of its own."""
+    return PurePosixPath(name).name.startswith(".") and _HALF in name
+
+
 def replace(path: Path, data: bytes | None, like: Path | None = None) -> None:
     """Write `path` in one step, owner, rights and labels as they were (of a new file: those of `like`); None deletes.
 
@@ -109,7 +152,7 @@ def replace(path: Path, data: bytes | None, like: Path | None = None) -> None:
         path.unlink(missing_ok=True)
         return
     model = path if path.exists() else like
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_HALF}")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
