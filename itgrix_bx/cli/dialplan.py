@@ -124,7 +124,7 @@ def install(
         if reached.console is not None:
             click.echo("")
             _report(context, check(_planned(context, tree, choices, reached), reached))
-        elif plan.warnings:
+        elif any(step.ok is False for step in plan.warnings):
             sys.exit(1)
 
 
@@ -212,8 +212,8 @@ def _carry_out(
             click.echo(f"  {context.words(change.said)}")
     if dry_run:
         return None
-    if not yes:
-        click.confirm(context.words(Phrase("Go on?")), abort=True)
+    if not yes and not click.confirm(context.words(Phrase("Go on?"))):
+        raise context.problem(Phrase("nothing is changed"))
     shelf = planning.apply(plan, copies)
     context.say(Phrase("Done."))
     if any(change.ours for change in plan.changes):

@@ -153,7 +153,9 @@ def test_a_dry_run_shows_a_diff_and_changes_nothing(machine: Machine) -> None:
 
 def test_it_asks_before_it_changes_anything(machine: Machine) -> None:
     before = machine.snapshot()
-    assert machine.run("install", answer="n\n").exit_code == 1
+    declined = machine.run("install", answer="n\n")
+    assert declined.exit_code == 1
+    assert "itgrix-bx: nothing is changed" in declined.output
     assert machine.snapshot() == before
     assert machine.run("install", answer="y\n").exit_code == 0
     assert machine.snapshot() != before
@@ -611,7 +613,9 @@ def test_endpoints_come_to_contexts_of_ours_and_the_dialplan_stays(plain: Machin
 
 
 def test_the_contexts_that_were_told_are_remembered(plain: Machine) -> None:
-    plain.install("--inbound", "from-trunk")
+    untold = "outbound calls are not reported → say --outbound with the context= that phones come to"
+    assert f"! {untold}" in plain.install("--inbound", "from-trunk").output
+    assert f"– {untold}" in plain.run("check").output
     assert "b24-out-" not in plain.text("itgrix-bx.conf")
     assert "Nothing to change" in plain.install().output
     plain.install("--inbound", "from-trunk", "--outbound", "from-internal")

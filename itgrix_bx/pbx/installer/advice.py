@@ -15,6 +15,7 @@ def advice(system: System, address: str) -> Iterator[Phrase]:
         yield _responsible(system)
     if not is_here(address):
         yield from _remote(address)
+    yield Phrase("Then call a number of yours from outside: `itgrix-bx calls list` shows the call.")
 
 
 def _responsible(system: System) -> Phrase:

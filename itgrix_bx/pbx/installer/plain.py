@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from itgrix_bx.pbx.installer.endpoints import Entry, Place
 from itgrix_bx.pbx.installer.hooks import CHECK, shipped
+from itgrix_bx.pbx.installer.steps import Step
 from itgrix_bx.pbx.installer.tree import InstallError
 from itgrix_bx.words import Phrase, as_is, listed
 
@@ -66,6 +67,17 @@ def _described(place: Place) -> Phrase:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:4], *["…"] * (len(names) > 4)])
+
+
+def gaps(chosen: Chosen) -> list[Step]:
+    """The calls that nobody asked to be told of: it may be meant so."""
+    inbound = Step(
+        Phrase("inbound calls are not reported"), None, Phrase("say --inbound with the context= that trunks come to")
+    )
+    outbound = Step(
+        Phrase("outbound calls are not reported"), None, Phrase("say --outbound with the context= that phones come to")
+    )
+    return [inbound] * (not chosen.inbound) + [outbound] * (not chosen.outbound)
 
 
 def redirected(found: Sequence[Entry], chosen: Chosen) -> dict[str, dict[int, str]]:

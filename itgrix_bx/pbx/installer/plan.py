@@ -63,8 +63,8 @@ def _readable(text: bytes) -> str:
 
 @dataclass
 class Plan:
-    """`warnings`: what keeps it from working, each with its cure; `notes`: what the administrator should know, with
-    nothing to do; `address`: where Asterisk will look for the service; `contexts`: those that must be loaded
+    """`warnings`: what keeps it from working, or part of it, each with its cure; `notes`: what the administrator should
+    know, with nothing to do; `address`: where Asterisk will look for the service; `contexts`: those that must be loaded
     afterwards; `reloads`: the commands for it; `samples`: endpoint -> the context of ours it must come to."""
 
     tree: Tree
@@ -327,6 +327,7 @@ def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     edits[plain.LIBRARY] = _Edit(wishes.told.line() + plain.render(wishes.address, plan.chosen), "the hooks")
     at = reading.first_section(tree, plain.DIALPLAN)
     edits[tree.named(plain.DIALPLAN)] = _Edit(body=f'#include "{plain.LIBRARY}"\n', what="the hooks", at=at)
+    plan.warnings += plain.gaps(plan.chosen)
     moved = [entry for entry in found if plain.target(entry, plan.chosen)]
     plan.reloads += endpoints.reloads(moved)
     for entry in moved:

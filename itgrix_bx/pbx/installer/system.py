@@ -86,7 +86,7 @@ def version_in(text: str) -> str:
 
 
 def _product(tree: Tree) -> str:
-    if tree.exists("/etc/elastix.conf"):
+    if tree.exists("/etc/elastix.conf") or tree.exists("extensions_override_elastix.conf"):
         return ELASTIX
     issabel = ("/etc/issabel.conf", "extensions_override_issabelpbx.conf", "extensions_override_issabel.conf")
     return ISSABEL if any(tree.exists(name) for name in issabel) else FREEPBX
