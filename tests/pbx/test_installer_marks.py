@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ FILES = st.lists(
     | st.binary(max_size=8).filter(lambda raw: b"\n" not in raw),
     max_size=8,
 ).flatmap(lambda lines: st.sampled_from([b"\n", b"\r\n"]).map(lambda end: end.join(lines)))
+UNMARKED = FILES
+FILES |= FILES.map(lambda data: codecs.BOM_UTF8 + data)
 BODIES = st.sampled_from(["one\n", "one\ntwo\n", "\n"])
 
 
@@ -36,7 +40,7 @@ def test_lines_and_a_block_leave_no_trace(data: bytes, body: str, draw: st.DataO
     assert marks.without(both) == data
 
 
-@given(FILES, FILES, BODIES)
+@given(UNMARKED, FILES, BODIES)
 def test_what_is_written_around_a_block_stays(data: bytes, more: bytes, body: str) -> None:
     installed = marks.with_block(data, body, what="x")
     assert marks.without(b"; top\n" + installed + more + b"\nend") == b"; top\n" + _ended(data) + more + b"\nend"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -54,6 +55,21 @@ def test_every_file_in_any_encoding_and_with_any_line_end_comes_back(
     machine.remove()
     assert machine.snapshot() == before
     assert not machine.copies.exists()
+
+
+def test_a_byte_order_mark_stays_first_and_hides_no_section(machine: Machine) -> None:
+    for path in [path for path in machine.etc.rglob("*") if path.is_file()]:
+        at = path.read_bytes().find(b"[") if path.name == machine.shape.hooked else 0
+        path.write_bytes(codecs.BOM_UTF8 + path.read_bytes()[at:])
+    before = machine.snapshot()
+    told = machine.install().output
+    if machine.shape.generated:  # his first section begins at the mark
+        assert "your [from-pstn-custom] in /etc/asterisk/extensions_custom.conf" in told
+    installed = (machine.etc / machine.shape.hooked).read_bytes()
+    assert installed.rindex(codecs.BOM_UTF8) == 0
+    assert "Nothing to change" in machine.install().output
+    machine.remove()
+    assert machine.snapshot() == before
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])

@@ -1,11 +1,13 @@
 """What is ours in somebody else's file: a block between two marks, and single marked lines.
 
 Only whole lines are added and none is changed, so that taking ours away restores the file byte for byte, whatever was
-edited around it. Everything works on bytes: the files have any encoding and either line end.
+edited around it. Everything works on bytes: the files have any encoding and either line end. A byte order mark stays
+the first thing of its file, where Asterisk skips it.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ def theirs(data: bytes) -> list[Theirs]:
     """The lines that are not ours. Raises MarkError."""
     kept: list[Theirs] = []
     began, flags, last = 0, b"", b""
+    order, data = _order_mark(data)
     for number, raw in enumerate(_lines(data), 1):
         if begin := _BEGIN.match(raw):
             if began:
@@ -56,6 +59,8 @@ def theirs(data: bytes) -> list[Theirs]:
     for end, flag in _NO_END.items():
         if flag in last and kept:
             kept[-1] = Theirs(kept[-1].number, kept[-1].raw.removesuffix(end))
+    if order:
+        kept[:1] = [Theirs(kept[0].number, order + kept[0].raw) if kept else Theirs(1, order)]
     return kept
 
 
@@ -68,22 +73,23 @@ def without(data: bytes) -> bytes | None:
 def block(data: bytes) -> str:
     """What stands in our block, "" when there is none; line ends are plain. Raises MarkError."""
     theirs(data)
+    _, data = _order_mark(data)
     found = re.search(rb"^[;#] >>> itgrix-bx\b[^\n]*\n(.*?)^[;#] <<< itgrix-bx\b", data, re.S | re.M)
     return found[1].replace(b"\r\n", b"\n").decode("utf-8", "replace") if found else ""
 
 
 def is_new(data: bytes) -> bool:
     """Whether the file was made by us."""
-    return any(_NEW_FILE in begin[1] for begin in map(_BEGIN.match, _lines(data)) if begin)
+    return any(_NEW_FILE in begin[1] for begin in map(_BEGIN.match, _lines(_order_mark(data)[1])) if begin)
 
 
 def with_block(
     data: bytes | None, body: str, *, what: str, at: int | None = None, new: bool = False, sign: str = ";"
 ) -> bytes:
     """`body` as our block before line index `at`, at the end without it. `new`: the file is ours and goes with it."""
-    lines = _lines(data or b"")
+    order, data = _order_mark(data or b"")
+    lines, end = _lines(data), line_end(data)
     place = len(lines) if at is None else at
-    end = line_end(data or b"")
     flags = b" " + _NEW_FILE if new else b""
     before = b"".join(lines[:place])
     if before and not before.endswith(b"\n"):
@@ -95,7 +101,7 @@ def with_block(
         *body.encode("utf-8", "surrogateescape").rstrip(b"\n").split(b"\n"),
         f"{sign} <<< itgrix-bx".encode(),
     ]
-    return before + b"".join(line + end for line in inner) + b"".join(lines[place:])
+    return order + before + b"".join(line + end for line in inner) + b"".join(lines[place:])
 
 
 def with_lines(data: bytes, additions: Mapping[int, str], *, sign: str = ";") -> bytes:
@@ -113,6 +119,12 @@ def with_lines(data: bytes, additions: Mapping[int, str], *, sign: str = ";") ->
 def line_end(data: bytes) -> bytes:
     """CR LF where most of the file's lines end so."""
     return b"\r\n" if 2 * data.count(b"\r\n") > data.count(b"\n") else b"\n"
+
+
+def _order_mark(data: bytes) -> tuple[bytes, bytes]:
+    """The mark by which Windows' editors begin a file, and the rest."""
+    rest = data.removeprefix(codecs.BOM_UTF8)
+    return data[: len(data) - len(rest)], rest
 
 
 def _lines(data: bytes) -> list[bytes]:

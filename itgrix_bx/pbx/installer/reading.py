@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ def _texts(tree: Tree, name: str) -> Iterator[Line]:
     """The lines of one file without comments."""
     depth = 0
     for index, line in enumerate(own_lines(tree, name)):
-        text, depth = _spoken(line.raw.decode("utf-8", "surrogateescape"), depth)
+        text, depth = _spoken(line.raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"), depth)
         if text.strip():
             yield Line(name, line.number, index, "", text.strip())
 
