@@ -34,7 +34,7 @@ def standing(settings: Settings, database: Database) -> dict[str, Any]:
     }
     try:
         if problem := check(database):
-            return found | {"database": {"ok": False, "error": problem}}
+            return found | {"database": {"ok": False, "error": str(problem)}}
         return found | {"database": {"ok": True, "error": None}} | journal(settings, database)
     except DatabaseAwayError as error:
         return found | {"database": {"ok": False, "error": str(error)}}

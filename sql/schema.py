@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from itgrix_bx.words import Phrase
 from sql.database import Database, DatabaseAwayError, away
 
 
@@ -52,17 +53,17 @@ def _alone(connection: Connection) -> Iterator[None]:
         connection.execute(sa.text("SELECT RELEASE_LOCK('itgrix_bx.schema')"))
 
 
-def check(database: Database) -> str | None:
+def check(database: Database) -> Phrase | None:
     """None when the schema is this version's, else one sentence that says what to do."""
     found = current(database)
     if found == _head():
         return None
     if found is None:
-        return "the database has no tables yet: run `itgrix-bx db upgrade`"
+        return Phrase("the database has no tables yet: run `itgrix-bx db upgrade`")
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found not in known:
-        return "the database belongs to a newer version of itgrix-bx: update the program"
-    return "the database is of an older version: run `itgrix-bx db upgrade`"
+        return Phrase("the database belongs to a newer version of itgrix-bx: update the program")
+    return Phrase("the database is of an older version: run `itgrix-bx db upgrade`")
 
 
 def current(database: Database) -> str | None:

@@ -62,7 +62,7 @@ class Context:
         try:
             reason = check(database) if checked else None
             if reason:
-                raise Problem(reason)
+                raise self.problem(reason)
             yield database
         except DatabaseAwayError as error:
             away = Phrase("{reason}; check [database] url and that the server runs", {"reason": error})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from itgrix_bx.cli.common import Context, Problem
+from itgrix_bx.cli.common import Context
 from sql.schema import check as check_schema
 from sql.schema import upgrade as upgrade_schema
 
@@ -30,5 +30,5 @@ def check(context: Context) -> None:
     with context.database(checked=False) as database:
         reason = check_schema(database)
     if reason:
-        raise Problem(reason)
+        raise context.problem(reason)
     click.echo("The database fits this version.")

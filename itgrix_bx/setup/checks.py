@@ -159,9 +159,9 @@ def employees(settings: Settings, client: Bitrix24) -> Iterator[Check]:
 def database(settings: Settings) -> Iterator[Check]:
     opened = Database(settings.database.url.get_secret_value())
     try:
-        reason = check_schema(opened)
+        reason = str(check_schema(opened) or "")
         name = opened.engine.dialect.name
-        yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason or "")
+        yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason)
         yield from durability(opened)
         if not reason:
             yield from staff(Staff(opened))

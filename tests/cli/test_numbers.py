@@ -147,6 +147,15 @@ def test_a_bad_rule_is_refused_with_one_sentence(site: Site, args: list[str], co
     assert len(said.splitlines()) == 1
 
 
+def test_a_database_without_tables_is_told_in_the_language_that_was_asked_for(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    (tmp_path / "journal.db").unlink()
+    assert "the database has no tables yet: run `itgrix-bx db upgrade`" in site.refused("lists", "show")
+    assert "в базе данных ещё нет таблиц: выполните `itgrix-bx db upgrade`" in site.refused(
+        "lists", "show", "--lang", "ru"
+    )
+
+
 def test_a_rule_without_an_outcome_is_wrong_usage(site: Site) -> None:
     assert "--to TEXT, or --extension" in site.refused("rules", "add", "--prefix", "8", code=2)
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @functools.cache
 def spoken() -> frozenset[str]:
     found = set()
-    for file in (ROOT / "itgrix_bx").rglob("*.py"):
+    for file in [*(ROOT / "itgrix_bx").rglob("*.py"), *(ROOT / "sql").rglob("*.py")]:
         if "Phrase" not in file.read_text(encoding="utf-8"):
             continue
         with file.open("rb") as source:
