@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
@@ -228,6 +229,32 @@ def test_after_a_power_cut_at_any_file_it_goes_on_or_back(machine: Machine, then
         machine.install()
         at += 1
     assert at > 3
+
+
+def test_a_link_that_looks_like_a_file_of_ours_is_left_alone(machine: Machine) -> None:
+    theirs = machine.root / "etc/shadow"
+    theirs.write_text("root:x:\n")
+    (machine.etc / ".sip.conf.itgrix-bx-abcdefgh").symlink_to("/etc/shadow")
+    (machine.etc / ".pjsip.conf.itgrix-bx-abcdefgh").mkdir()
+    before = machine.snapshot()
+    machine.install()
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_no_room_on_the_disk_is_told_and_everything_stays(freepbx: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = freepbx.snapshot()
+    count = [0]
+
+    def full(_handle: int) -> None:
+        count[0] += 1
+        if count[0] == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused = freepbx.run("install", "--yes")
+    assert "/etc/asterisk: No space left on device; nothing is changed: make room on the disk" in refused.output
+    assert freepbx.snapshot() == before
 
 
 @pytest.mark.parametrize("kept", [1, 3, 5])

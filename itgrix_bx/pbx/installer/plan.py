@@ -16,7 +16,7 @@ from itgrix_bx.pbx.installer.copies import Copies
 from itgrix_bx.pbx.installer.reading import Line
 from itgrix_bx.pbx.installer.steps import Step, wrong
 from itgrix_bx.pbx.installer.system import System
-from itgrix_bx.pbx.installer.tree import InstallError, Tree, in_file, is_half, replace
+from itgrix_bx.pbx.installer.tree import InstallError, Tree, halves, in_file, is_half, replace
 from itgrix_bx.words import Phrase
 
 GLOBALS = "globals_custom.conf"
@@ -185,7 +185,7 @@ def apply(plan: Plan, copies: Copies) -> Path | None:
         with plan.tree.alone():
             return _apply(plan, copies)
     except OSError as error:
-        raise _not_written(error) from None
+        raise _not_written(error, plan.tree.etc) from None
 
 
 def _apply(plan: Plan, copies: Copies) -> Path | None:
@@ -210,8 +210,8 @@ def _apply(plan: Plan, copies: Copies) -> Path | None:
     return shelf
 
 
-def _not_written(error: OSError) -> InstallError:
-    values = {"file": error.filename, "reason": error.strerror, "cure": _CURES.get(error.errno or 0, _AS_ROOT)}
+def _not_written(error: OSError, where: str) -> InstallError:
+    values = {"file": error.filename or where, "reason": error.strerror, "cure": _CURES.get(error.errno or 0, _AS_ROOT)}
     return InstallError(Phrase("{file}: {reason}; nothing is changed: {cure}", values))
 
 
@@ -245,8 +245,9 @@ def _changes(tree: Tree, edits: dict[str, _Edit]) -> Iterator[Change]:
         if after != before:
             model = tree.place(manager.MAIN if "manager" in name else _MAIN)
             yield Change(name, tree.place_to_write(name), before, after, model)
-    for name in filter(is_half, tree.everything()):
-        yield Change(name, tree.place(name), tree.read(name), None)
+    directory = tree.place(tree.etc)
+    for path in halves(directory):
+        yield Change(tree.named(str(path.relative_to(directory))), path, path.read_bytes(), None)
 
 
 def _edited(before: bytes | None, edit: _Edit) -> bytes | None:
@@ -417,6 +418,6 @@ def _manager_user(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
 
 def _of_config(config: Path, after: bytes) -> list[Change]:
     before, path = config.read_bytes(), config.resolve()
-    halves = [half for half in path.parent.iterdir() if half.name.startswith(f".{path.name}.") and is_half(half.name)]
-    changes = [Change(str(half), half, half.read_bytes(), None) for half in halves]
+    left = [half for half in halves(path.parent, deep=False) if half.name.startswith(f".{path.name}.")]
+    changes = [Change(str(half), half, half.read_bytes(), None) for half in left]
     return [Change(str(config), path, before, after, ours=True), *changes] if after != before else changes

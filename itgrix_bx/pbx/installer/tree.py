@@ -139,8 +139,14 @@ def unreadable(name: object, error: OSError) -> InstallError:
 
 
 def is_half(name: str) -> bool:
-    """Whether a power cut has left the file while it was being written in a place of its own."""
-    return PurePosixPath(name).name.startswith(".") and _HALF in name
+    """Whether a file is one that is being written, in a place of its own, before it takes that of the old one."""
+    return PurePosixPath(name).name.startswith(".") and _HALF in PurePosixPath(name).name
+
+
+def halves(directory: Path, *, deep: bool = True) -> list[Path]:
+    """Those that a power cut has left. A link is none of ours, wherever it leads."""
+    found = directory.rglob("*") if deep else directory.iterdir()
+    return sorted(path for path in found if is_half(path.name) and path.is_file() and not path.is_symlink())
 
 
 def replace(path: Path, data: bytes | None, like: Path | None = None) -> None:
