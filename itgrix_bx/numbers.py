@@ -24,7 +24,7 @@ def numbering(store: Store, settings: Settings) -> Numbering:
 
 def _numbering(store: Store, settings: Settings) -> tuple[str, Numbering]:
     stored = store.read()
-    plain = Numbering(settings.country, settings.anonymous, stored.rules, Lists(stored.entries))
+    plain = Numbering(settings.country, settings.anonymous, stored.rules, Lists(stored.entries), stored.internal)
     blocked = plain.with_blocked(stored.blocked, no_anonymous=ANONYMOUS_BLOCKED in stored.blocked)
     return stored.version, blocked
 

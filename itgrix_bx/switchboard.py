@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itgrix_bx.calls import caller_name, portal
-from itgrix_bx.calls.call import IN, OUT, Call, fold
+from itgrix_bx.calls.call import IN, INTERNAL, OUT, Call, fold
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.number_rules import Where
@@ -87,7 +87,7 @@ class Switchboard:
 
     def _enter(self, call_id: str, at: float, kind: Kind, facts: dict[str, Any], until: float) -> Reply:
         rules_known = self._await_rules(until)
-        number = {"client_number": self._dialled(facts)} if kind is Kind.OUTBOUND else self._from_client(facts)
+        number = self._to(facts) if kind is Kind.OUTBOUND else self._from_client(facts)
         event = _heard(call_id, kind, at, facts | number)
         if not rules_known:
             return self._only_note(event)
@@ -128,7 +128,8 @@ class Switchboard:
         return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
 
     def _ask(self, call: Call, until: float) -> Reply:
-        if self._employees.is_own_number(call.client_number):  # a colleague's mobile: there is nobody to find
+        # A colleague's phone or mobile: there is nobody to find.
+        if call.direction == INTERNAL or self._employees.is_own_number(call.client_number):
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == "in"
@@ -208,12 +209,15 @@ class Switchboard:
         if not facts.get("own_channel"):
             return {"client_number": ""}
         if facts.get("direction") == OUT:
-            return {"client_number": self._dialled(facts)}
+            return self._to(facts)
         found = self._from_client(facts)
         return found if facts.get("direction") == IN else {"client_number": found["client_number"]}
 
-    def _dialled(self, facts: dict[str, Any]) -> str:
-        return self._read(facts.get("number", ""), Where(OUT, facts.get("trunk", "")))
+    def _to(self, facts: dict[str, Any]) -> dict[str, Any]:
+        trunk = facts.get("trunk", "")
+        number = self._read(facts.get("number", ""), Where(OUT, trunk))
+        internal = self._numbers.current.direction_to(number, trunk, self._directory) == INTERNAL
+        return {"client_number": number} | ({"internal": True} if internal else {})
 
     def _read(self, raw: str, way: Where) -> str:
         return self._numbers.current.read(raw, way, self._directory).number

@@ -17,7 +17,7 @@ from sql.tables import notes, number_lists, number_rules, pbx_lists
 
 EXTENSION, BLOCKED = "extension", "blocked"  # kinds of what the PBX knows
 LONGEST = 40
-_VERSION = "numbers version"
+_VERSION, _INTERNAL = "numbers version", "internal calls"
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class Stored:
     rules: tuple[Rule, ...]
     entries: frozenset[Entry]
     blocked: frozenset[str]
+    internal: bool
 
 
 class Numbers:
@@ -50,6 +51,7 @@ class Numbers:
                 tuple(_rules(c)),
                 frozenset(Entry(row.kind, row.what, row.value) for row in c.execute(sa.select(number_lists))),
                 _known(c, BLOCKED),
+                _note(c, _INTERNAL) == "on",
             )
         )
 
@@ -100,6 +102,10 @@ class Numbers:
         """Whether it was there."""
         return self._change(lambda c: c.execute(sa.delete(number_lists).where(_is(entry))).rowcount > 0)
 
+    def set_internal(self, on: bool) -> None:
+        """Whether calls among our own phones are for the CRM."""
+        self._change(lambda c: _set_note(c, _INTERNAL, "on" if on else "off"))
+
     def pbx(self, kind: str) -> frozenset[str]:
         """What the PBX knows: EXTENSION or BLOCKED."""
         return self._database.read(lambda c: _known(c, kind))
@@ -122,9 +128,7 @@ class Numbers:
     def _change(self, job: Callable[[Connection], T]) -> T:
         def changed(connection: Connection) -> T:
             result = job(connection)
-            version = uuid.uuid4().hex
-            if not connection.execute(sa.update(notes).where(notes.c.name == _VERSION).values(value=version)).rowcount:
-                connection.execute(sa.insert(notes).values(name=_VERSION, value=version))
+            _set_note(connection, _VERSION, uuid.uuid4().hex)
             return result
 
         return self._database.write(changed)
@@ -144,7 +148,19 @@ def _known(connection: Connection, kind: str) -> frozenset[str]:
 
 
 def _version(connection: Connection) -> str:
-    return connection.execute(sa.select(notes.c.value).where(notes.c.name == _VERSION)).scalar() or ""
+    return _note(connection, _VERSION)
+
+
+def _note(connection: Connection, name: str) -> str:
+    return connection.execute(sa.select(notes.c.value).where(notes.c.name == name)).scalar() or ""
+
+
+def _set_note(connection: Connection, name: str, value: str) -> None:
+    query = sa.select(notes.c.name).where(notes.c.name == name).with_for_update()
+    if connection.execute(query).first():
+        connection.execute(sa.update(notes).where(notes.c.name == name).values(value=value))
+    else:
+        connection.execute(sa.insert(notes).values(name=name, value=value))
 
 
 def _rules(connection: Connection) -> list[Rule]:

@@ -283,7 +283,7 @@ def _identify(call: Call, hooks: Sequence[Event]) -> None:
     knowing = (e.data for e in _most_telling_first(hooks) if "line" in e.data and e.data.get("did", "") == call.did)
     came_in = next(knowing, {})
     _line(call, came_in)
-    if call.direction == OUT:
+    if call.direction != IN:
         call.caller_extension = next(
             (e.data["extension"] for e in hooks if e.kind is Kind.OUTBOUND and e.data.get("extension")),
             next((e.data["caller"] for e in hooks if e.data.get("own_channel") and e.data.get("caller")), ""),
@@ -307,9 +307,11 @@ def _direction(hooks: Sequence[Event]) -> str:
     # An outbound leg of an inbound call (forwarding to a mobile) never changes its direction.
     if any(e.kind in (Kind.INBOUND, Kind.ROUTE) for e in hooks):
         return IN
-    if any(e.kind is Kind.OUTBOUND for e in hooks):
-        return OUT
-    return next((e.data["direction"] for e in hooks if e.data.get("direction")), IN)
+    first = next((e for e in hooks if e.kind is Kind.OUTBOUND), None)
+    if first is not None:
+        return INTERNAL if first.data.get("internal") else OUT
+    told = (INTERNAL if e.data.get("internal") else e.data["direction"] for e in hooks if e.data.get("direction"))
+    return next(told, IN)
 
 
 def _most_telling_first(hooks: Sequence[Event]) -> list[Event]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from itgrix_bx.calls.call import IN, OUT, Call
+from itgrix_bx.calls.call import IN, INTERNAL, OUT, Call
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import CHECK_ID
 from itgrix_bx.calls.number_lists import DID, EXTENSION, NUMBER, TRUNK, Lists
@@ -45,12 +45,14 @@ class Skip:
 
 @dataclass(frozen=True)
 class Numbering:
-    """`country` and `anonymous` as in [numbers]; rules in their order."""
+    """`country` and `anonymous` as in [numbers]; rules in their order; `internal`: calls among our own phones are for
+    the CRM too."""
 
     country: str
     anonymous: str = ""
     rules: tuple[Rule, ...] = ()
     lists: Lists = field(default_factory=Lists)
+    internal: bool = False
 
     def read(self, raw: str, where: Where, directory: Directory) -> Reading:
         """What the number means that a call brought on this way."""
@@ -95,17 +97,21 @@ class Numbering:
         number, where = call.client_number, Where(call.direction, call.trunk, call.did)
         if not number:
             return Skip(Phrase("no telephone number; for anonymous callers see [numbers] anonymous"))
-        if self.is_extension(number, where, directory):
+        if call.direction != INTERNAL and self.is_extension(number, where, directory):
             return Skip(Phrase("an internal call"), internal=True)
         reason = self._blocked(number, where) or self.lists.against(
             {
                 NUMBER: number,
                 DID: where.did if where.direction == IN else "",
                 TRUNK: where.trunk,
-                EXTENSION: call.caller_extension if where.direction == OUT else "",
+                EXTENSION: call.caller_extension if where.direction != IN else "",
             }
         )
         return None if reason is None else Skip(reason)
+
+    def direction_to(self, number: str, trunk: str, directory: Directory) -> str:
+        """What a call of one of ours to a number that has been read is: INTERNAL where that is wanted, else OUT."""
+        return INTERNAL if self.internal and self.is_extension(number, Where(OUT, trunk), directory) else OUT
 
     def is_extension(self, number: str, where: Where, directory: Directory) -> bool:
         """Whether a number that has been read is one of ours."""

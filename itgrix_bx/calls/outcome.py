@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from itgrix_bx.calls.call import OUT, Call, Leg
+from itgrix_bx.calls.call import IN, Call, Leg
 from itgrix_bx.calls.directory import Directory
 
 # Q.850 hangup causes of the trunk leg -> the portal's codes.
@@ -41,7 +41,7 @@ def of(call: Call, directory: Directory, *, finisher: str, default_user: int) ->
     `default_user` gets what is nobody's, unless the call's line names another.
     """
     code, reason = _status(call)
-    if call.direction == OUT:
+    if call.direction != IN:
         extension = call.caller_extension
         owner = directory.user_of(extension)
     elif call.answered:
@@ -109,7 +109,7 @@ def _missed_owner(call: Call, directory: Directory) -> int | None:
 def _status(call: Call) -> tuple[str, str]:
     if call.answered:
         return "200", ""
-    if call.direction == OUT:
+    if call.direction != IN:
         code = _outbound_code(call.hangup)
         return code, _UNSEEN if call.end_unseen else _WORDS[code]
     return "304", _UNSEEN if call.end_unseen else _missed_reason(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from itgrix_bx.calls.call import OUT, Call
+from itgrix_bx.calls.call import IN, Call
 from itgrix_bx.calls.lines import Leads
 from itgrix_bx.calls.numbers import LONGEST
 from itgrix_bx.calls.outcome import Outcome
@@ -20,7 +20,7 @@ def register_params(call: Call, *, user_id: int, pbx_name: str) -> dict[str, Any
 
     No card is asked for: one opened by a late retry would be a card for a call that has ended.
     """
-    outbound = call.direction == OUT
+    outbound = call.direction != IN  # the portal has no type for a call among colleagues: it is one's, to the other
     params: dict[str, Any] = {
         "USER_ID": user_id,
         "PHONE_NUMBER": call.client_number[:LONGEST],

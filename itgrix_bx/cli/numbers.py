@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from itgrix_bx.calls.call import IN, OUT, Call
+from itgrix_bx.calls.call import IN, INTERNAL, OUT, Call
 from itgrix_bx.calls.number_lists import KINDS, SUBJECTS, Entry, EntryError, entry
 from itgrix_bx.calls.number_rules import Rule, RuleError, Where
 from itgrix_bx.calls.numbering import Reading, Skip
@@ -50,7 +50,8 @@ def test(context: Context, number: str, direction: str, trunk: str, did: str, ex
         known, directory = numbering(Store(database), settings.numbers), Staff(database).directory()
     reading = known.read(number, way, directory)
     caller = extension if direction == OUT else ""
-    call = Call("test", direction, client_number=reading.number, trunk=trunk, did=did, caller_extension=caller)
+    meant = direction if direction == IN else known.direction_to(reading.number, trunk, directory)
+    call = Call("test", meant, client_number=reading.number, trunk=trunk, did=did, caller_extension=caller)
     skip = known.skip(call, directory)
     if as_json:
         echo_json(_result(number, way, reading, skip, context.lang))
@@ -58,12 +59,15 @@ def test(context: Context, number: str, direction: str, trunk: str, did: str, ex
     click.echo(printable(number))
     for step in reading.steps:
         click.echo(f"→ {context.words(step.said)}")
-    context.say(_verdict(reading, skip))
+    context.say(_verdict(call, skip))
 
 
-def _verdict(reading: Reading, skip: Skip | None) -> Phrase:
+def _verdict(call: Call, skip: Skip | None) -> Phrase:
+    values = {"number": call.client_number}
+    if skip is None and call.direction == INTERNAL:
+        return Phrase("the call goes to the CRM as an internal one, with the number {number}", values)
     if skip is None:
-        return Phrase("the call goes to the CRM with the number {number}", {"number": reading.number})
+        return Phrase("the call goes to the CRM with the number {number}", values)
     return Phrase("the call does not go to the CRM: {reason}", {"reason": skip.reason})
 
 
@@ -82,6 +86,27 @@ def _result(number: str, way: Where, reading: Reading, skip: Skip | None, lang: 
             for step in reading.steps
         ],
     }
+
+
+# --- internal calls ------------------------------------------------------------------------------
+
+
+@numbers.command()
+@click.argument("switch", type=click.Choice(["on", "off"]), required=False)
+@LANG
+@click.pass_obj
+def internal(context: Context, switch: str | None) -> None:
+    """Whether calls among your own extensions are for the CRM; `on` or `off` changes it.
+
+    They are off by default. The dialplan must report them too, by the hook `outbound` before the extension is dialled.
+    """
+    with context.database() as database:
+        store = Store(database)
+        if switch is not None:
+            store.set_internal(switch == "on")
+        on = store.read().internal
+    for_it = Phrase("Calls between extensions are for the CRM.")
+    context.say(for_it if on else Phrase("Calls between extensions are not for the CRM."))
 
 
 # --- rules ---------------------------------------------------------------------------------------
@@ -236,7 +261,8 @@ def show_lists(context: Context, as_json: bool) -> None:
         said = Phrase("{value}  (the PBX's own)", {"value": value}) if row["source"] == "pbx" else value
         click.echo(f"{row['list']:6} {row['what']:10} {context.words(said)}")
     if not rows:
-        context.say(Phrase("No lists: all calls but internal ones go to the CRM."))
+        all_calls = Phrase("No lists: all calls go to the CRM.")
+        context.say(all_calls if stored.internal else Phrase("No lists: all calls but internal ones go to the CRM."))
 
 
 def _entries(entries: frozenset[Entry], blocked: frozenset[str]) -> Iterator[dict[str, str]]:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from bx24client import BatchResult, Bitrix24, Command, telephony
-from itgrix_bx.calls.call import OUT, Call
+from itgrix_bx.calls.call import INTERNAL, OUT, Call
 from itgrix_bx.calls.directory import Directory
 
 log = logging.getLogger("itgrix_bx.cards")
@@ -28,7 +28,7 @@ _REMEMBERED = 10_000
 
 def wanted(call: Call, directory: Directory) -> frozenset[int]:
     """The users who should see the card of `call` now."""
-    if call.over or call.skipped:
+    if call.over or call.skipped or call.direction == INTERNAL:  # a colleague has no card
         return frozenset()
     talking = call.talking
     if talking is not None:

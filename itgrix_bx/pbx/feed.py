@@ -111,7 +111,7 @@ class Feed:
 
     def _remember(self, call: Call, _: Sequence[Event]) -> None:
         with self._wake:
-            self._known[call.call_id] = call.direction
+            self._known[call.call_id] = "" if call.skipped else call.direction
             self._known.move_to_end(call.call_id)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)

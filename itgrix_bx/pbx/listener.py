@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from itgrix_bx.calls.call import IN
+from itgrix_bx.calls.call import OUT
 from itgrix_bx.calls.events import Kind
 from itgrix_bx.pbx.channels import Channels, other_half
 from itgrix_bx.pbx.story import CEL, End, Moment, Story
@@ -95,7 +95,7 @@ class Listener:
 
     def began(self) -> None:
         """The call's first channel is there: what was dialled before was not for its client."""
-        if self.story.direction == IN:
+        if self.story.direction != OUT:  # of an internal call who dials is followed as clients are
             self.clients.append(self.story.channel)
 
     def dialled(self, at: float, channel: str, number: str) -> None:
@@ -112,7 +112,7 @@ class Listener:
         elif self._channels.is_outside(channel):
             if number:
                 self.story.moments.append(self.outbound(at, number, channel))
-            if self.story.direction != IN:
+            if self.story.direction == OUT:
                 self.clients.append(channel)
 
     def outbound(self, at: float, number: str, mark: str = "") -> Moment:

@@ -166,7 +166,7 @@ def _events(story: Story, number: str, house: House) -> Iterator[Event]:
 
 
 def _beginning(story: Story, number: str, house: House) -> list[Moment]:
-    if story.direction == OUT:
+    if story.direction != IN:
         return []
     did = clean_number(story.did)
     facts = {

@@ -135,7 +135,7 @@ class Scene:
         """The dialplan knows which way a call goes; a channel's name only lets us guess."""
         story = live.story
         said = self._direction(story.call_id)
-        if said not in (IN, OUT) or said == story.direction or story.moments:
+        if not said or said == story.direction or story.moments:
             return
         story.direction, story.number, story.extension = said, "", ""
         live.listener.clients.clear()

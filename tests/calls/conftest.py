@@ -29,11 +29,10 @@ class Story:
         return self.tell(at, Kind.INBOUND, own_channel=True, client_number=number, did=did, linkedid=ID)
 
     def outbound(
-        self, at: float = 0.0, extension: str = "101", number: str = "+79161234567", own: bool = True
+        self, at: float = 0.0, extension: str = "101", number: str = "+79161234567", own: bool = True, **more: Any
     ) -> Story:
-        return self.tell(
-            at, Kind.OUTBOUND, own_channel=own, number=number, client_number=number, extension=extension, linkedid=ID
-        )
+        said = {"number": number, "client_number": number, "extension": extension, "linkedid": ID}
+        return self.tell(at, Kind.OUTBOUND, own_channel=own, **said, **more)
 
     def ring(self, at: float, *extensions: str) -> Story:
         return self.tell(at, Kind.RING, extensions=list(extensions), own_channel=True)

@@ -237,6 +237,17 @@ def test_an_extension_is_asked_of_who_dials_and_nothing_is_asked_that_is_not_kno
     assert not why(caller(), *sales)
 
 
+def test_calls_among_our_own_phones_are_for_the_crm_where_that_is_wanted() -> None:
+    wanted = Numbering("RU", internal=True)
+    assert [wanted.direction_to(number, "", PEOPLE) for number in ("101", "+79161234567")] == ["internal", "out"]
+    assert Numbering("RU").direction_to("101", "", PEOPLE) == "out"
+    inside = Call("1", "internal", client_number="101", caller_extension="20012")
+    assert wanted.skip(inside, PEOPLE) is None
+    assert wanted.skip(Call("1", "in", client_number="101"), PEOPLE) is not None  # from another office of ours
+    black = Numbering("RU", lists=Lists(frozenset({Entry("black", "extension", "20012")})), internal=True)
+    assert black.skip(inside, PEOPLE) is not None
+
+
 def test_the_pbxs_own_black_list_is_about_callers_however_it_was_typed_there() -> None:
     typed = frozenset({"89161234567", "", "112"})
     numbering = Numbering("RU", "+70000000000").with_blocked(typed, no_anonymous=True)

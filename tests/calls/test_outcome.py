@@ -251,6 +251,39 @@ def test_who_talked_through_a_trunk_nobody_announced_is_the_number_dialled(story
     assert [leg.extension for leg in story.call().legs] == ["89990001122"]
 
 
+def colleagues(story: Story) -> Story:
+    return story.outbound(number="102", internal=True).ring(1, "102")
+
+
+def test_a_call_among_colleagues_belongs_to_who_dialled_and_lasts_as_the_other_talked(story: Story) -> None:
+    colleagues(story).answer(4, "102").hangup(20, direction="out", DIALSTATUS="ANSWER", CONNECTED="102")
+    call, result = story.call(), story.outcome()
+    assert (call.direction, call.over, result.status_code) == ("internal", True, "200")
+    assert (result.user_id, result.talk_seconds) == (ANNA, 16)
+
+
+def test_a_colleague_who_is_busy_is_told_as_a_client_would_be(story: Story) -> None:
+    colleagues(story).hangup(6, direction="out", DIALSTATUS="BUSY", HANGUPCAUSE="17")
+    assert (story.outcome().status_code, story.outcome().user_id) == ("486", ANNA)
+
+
+def test_a_call_among_colleagues_that_no_answer_was_told_of_is_the_others_talk(story: Story) -> None:
+    colleagues(story).hangup(20, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="12", CONNECTED="102")
+    assert [(leg.extension, leg.talk) for leg in story.call().legs if leg.answered_at] == [("102", 12)]
+
+
+def test_a_colleague_whose_calls_go_on_to_a_mobile_is_a_colleague_still(story: Story) -> None:
+    colleagues(story).outbound(3, extension="102", number="+79031112233", own=False).answer(6)
+    story.hangup(20, direction="out", DIALSTATUS="ANSWER")
+    assert (story.call().direction, story.call().client_number) == ("internal", "102")
+
+
+def test_a_hangup_alone_is_enough_for_a_call_among_colleagues(story: Story) -> None:
+    said = {"client_number": "102", "internal": True, "caller": "101", "direction": "out", "own_channel": True}
+    story.tell(20, Kind.HANGUP, variables={"DIALSTATUS": "BUSY", "HANGUPCAUSE": "17"}, **said)
+    assert (story.call().direction, story.outcome().user_id, story.outcome().status_code) == ("internal", ANNA, "486")
+
+
 def test_who_parked_the_client_talks_until_then_and_who_fetches_them_from_then_on(story: Story) -> None:
     answered(story).tell(20, Kind.PARKED, source="ami").answer(50, "102")
     story.hangup(60, DIALSTATUS="ANSWER", CONNECTED="102", BLINDTRANSFER="PJSIP/101-1")

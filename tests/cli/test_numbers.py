@@ -105,6 +105,22 @@ def test_who_gives_no_number_and_who_is_of_the_house_is_said(site: Site, lang: s
     assert "the PBX's own list; take it away there" in site.refused("lists", "remove", "black", "number", "89161234567")
 
 
+def test_internal_calls_are_switched_on_and_off(site: Site) -> None:
+    database = Database(site.url)
+    Numbers(database).replace_pbx(EXTENSION, ["101", "102"])
+    database.close()
+    asked = ("test", "102", "--direction", "out", "--extension", "101", "--lang", "en")
+    assert site.ok("internal") == "Calls between extensions are not for the CRM.\n"
+    assert site.ok(*asked).splitlines()[-1] == "the call does not go to the CRM: an internal call"
+    assert site.ok("internal", "on") == site.ok("internal") == "Calls between extensions are for the CRM.\n"
+    told = "the call goes to the CRM as an internal one, with the number 102"
+    assert site.ok(*asked).splitlines()[-1] == told
+    assert site.json(*asked)["crm"] is True
+    assert site.ok("lists", "show") == "No lists: all calls go to the CRM.\n"
+    site.ok("internal", "off")
+    assert site.json(*asked)["crm"] is False
+
+
 def test_rules_are_listed_moved_and_removed(site: Site) -> None:
     assert "No rules" in site.ok("rules", "list")
     assert site.ok("rules", "add", "--prefix", "8", "--length", "11", "--to", "+7") == (

@@ -89,6 +89,20 @@ def bare(agi_port: int, records_port: int = 0) -> Site:
     return replace(full, dialplan=_without_most_hooks(full.dialplan))
 
 
+def internal(agi_port: int, records_port: int = 0) -> Site:
+    """Calls between extensions are reported too, and recorded."""
+    full = site(agi_port, records_port)
+    before, inside, after = full.dialplan.partition("\n[from-internal]\n")
+    ring = "exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))\n"
+    assert after.count(ring) == 1
+    reported = (
+        "exten => _1XXX,1,Gosub(b24-out,s,1(${EXTEN},${CALLERID(num)}))\n"
+        " same => n,Gosub(record,s,1(internal-${EXTEN}-${FILTER(0-9+,${CALLERID(num)})}))\n"
+        " same => n,Gosub(b24-ring,s,1(${EXTEN}))\n"
+    )
+    return replace(full, dialplan=before + inside + after.replace(ring, reported))
+
+
 def _without_most_hooks(dialplan: str) -> str:
     for hook, nothing in {
         r"Gosub\(b24-ring,s,1\(.*\)\)\n": "NoOp()\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from itgrix_bx.pbx.scene import Live
 from itgrix_bx.pbx.story import Story
 from itgrix_bx.report import details
 from itgrix_bx.service import ALL
+from sql import Database
 from sql.database import DatabaseAwayError
+from sql.numbers import Numbers
 from tests.pbx.peer import SECRET, Peer, message
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
@@ -259,6 +262,20 @@ def test_an_outbound_call_that_is_parked_waits_too(office: Office, pbx: Pbx) -> 
     pbx.parts("lot", TRUNK)
     pbx.meet("b2", pbx.begins("PJSIP/102-3"), TRUNK)
     eventually(lambda: legs(office) == [("101", True), ("102", True)])
+
+
+def test_a_call_among_colleagues_that_only_outbound_told_of_is_followed(office: Office, pbx: Pbx) -> None:
+    with contextlib.closing(Database(office.settings.database.url.get_secret_value())) as database:
+        Numbers(database).set_internal(True)
+    eventually(lambda: office.service.numbers.current.internal)
+    phone = pbx.begins("PJSIP/101-1", ID, CallerIDNum="101", Exten="102")
+    assert office.hook("outbound", ID, "102", "101", caller="101")["B24_RC"] == "ok"
+    pbx.rings(phone, "PJSIP/102-2")
+    pbx.meet("b1", "PJSIP/102-2", phone)
+    eventually(lambda: [leg.answered_at is not None for leg in office.call(ID).legs] == [False, True])
+    pbx.parts("b1", phone, "PJSIP/102-2")
+    pbx.hangs_up("PJSIP/102-2", phone)
+    assert office.until(ID, "complete")["direction"] == "internal"
 
 
 def test_who_was_parked_while_the_link_was_lost_is_known_to_wait(office: Office, pbx: Pbx) -> None:

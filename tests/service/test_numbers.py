@@ -125,3 +125,35 @@ def test_an_extension_only_the_pbx_knows_makes_an_internal_call(office: Office, 
     assert office.hook("outbound", "1700000000.2", "20012", "101", caller="101")["B24_STATE"] == "skipped"
     assert office.hook("inbound", "1700000000.3", DID)["B24_STATE"] == "skipped"
     assert reason(office, "1700000000.3") == f"the number {CLIENT} is on the black list of the PBX"
+
+
+def test_an_internal_call_is_registered_where_that_is_wanted(office: Office, desk: Desk) -> None:
+    desk.store.set_internal(True)
+    desk.heard()
+    assert office.hook("outbound", ID, "102", "101", caller="101")["B24_STATE"] == "deferred"
+    office.hook("ring", ID, "102", caller="101")
+    office.hook("answer", ID, "102", uniqueid="1700000000.2", caller="102")
+    office.hook("hangup", ID, "out", caller="101", DIALSTATUS="ANSWER", DIALEDPEERNUMBER="102")
+    summary = office.until(ID, "complete")
+    assert (summary["direction"], summary["client_number"], summary["user_id"]) == ("internal", "102", 11)
+    (row,) = office.statistics()
+    assert (row["PHONE_NUMBER"], str(row["CALL_TYPE"]), row["CALL_FAILED_CODE"]) == ("102", "1", "200")
+    assert [card for card in office.known()["cards"] if card["action"] == "show"] == []
+
+
+def test_an_internal_call_whose_beginning_was_lost_is_registered_by_its_end(office: Office, desk: Desk) -> None:
+    desk.store.set_internal(True)
+    desk.heard()
+    office.hook("hangup", ID, "out", caller="101", DIALSTATUS="BUSY", HANGUPCAUSE="17", DIALEDPEERNUMBER="102")
+    summary = office.until(ID, "complete")
+    assert (summary["direction"], summary["status_code"], summary["user_id"]) == ("internal", "486", 11)
+
+
+def test_an_internal_call_stays_what_it_was_when_the_rule_is_changed_meanwhile(office: Office, desk: Desk) -> None:
+    desk.store.set_internal(True)
+    desk.heard()
+    office.hook("outbound", ID, "102", "101", caller="101")
+    desk.store.set_internal(False)
+    desk.heard()
+    office.hook("hangup", ID, "out", caller="101", DIALSTATUS="BUSY", HANGUPCAUSE="17", DIALEDPEERNUMBER="102")
+    assert office.until(ID, "complete")["direction"] == "internal"

@@ -1,0 +1,88 @@
+"""Calls between two extensions on a real Asterisk: for the CRM where the administrator has said so, and only there.
+
+On plain Asterisk 22; on FreePBX's shapes too by `make test-all`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.real.asterisk import Site
+from tests.real.office import Office, office
+from tests.real.shapes import SHAPES
+from tests.real.sip import answers
+from tests.real.site import extension, internal, user
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+
+def freepbx(shape: str) -> Callable[[int, int], Site]:
+    """As the administrator switches it on there; FreePBX records no internal calls unless told to."""
+
+    def make(agi_port: int, records_port: int) -> Site:
+        full = SHAPES[shape].pbx(agi_port, records_port)
+        settings = full.files["globals_custom.conf"] + "B24_INTERNAL = 1\n"
+        return replace(full, files=full.files | {"globals_custom.conf": settings})
+
+    return make
+
+
+SYSTEMS: dict[str, Callable[[int, int], Site]] = {"plain22": internal}
+if os.environ.get("ITGRIX_BX_TEST_ALL"):
+    SYSTEMS |= {"fp17": freepbx("fp17"), "fp16": freepbx("fp16")}
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with office(tmp_path_factory.mktemp(request.param), pbx=SYSTEMS[request.param]) as running:
+        yield running
+
+
+async def _call(where: Office, n: int) -> float:
+    """The first extension talks with the second; seconds by its phone."""
+    async with where.people():
+        phone = await where.phone(extension(n, 1))
+        await where.phone(extension(n, 2), answers(1.0))
+        call = await phone.call(extension(n, 2))
+        await asyncio.wait_for(call.answered.wait(), 20)
+        await asyncio.sleep(3)
+        await call.hang_up()
+        await asyncio.sleep(0.5)
+        return call.talk
+
+
+def of(where: Office, n: int) -> dict[str, Any]:
+    """The call, as soon as nothing more becomes of it."""
+    end = time.monotonic() + 60
+    while True:
+        found = where.program.json("calls", "list", "--number", extension(n, 2))
+        if (found and found[0]["state"] in ("complete", "skipped")) or time.monotonic() > end:
+            (call,) = found
+            assert isinstance(call, dict)
+            return call
+        time.sleep(0.5)
+
+
+def test_a_call_between_extensions_is_registered_where_that_is_switched_on_and_only_then(where: Office) -> None:
+    asyncio.run(_call(where, 41))
+    assert (of(where, 41)["state"], where.portal.dump()["statistics"]) == ("skipped", [])
+    where.program.run("numbers", "internal", "on")
+    time.sleep(3)  # it is heard of within two seconds
+    talk = asyncio.run(_call(where, 42))
+    call = of(where, 42)
+    assert (call["direction"], call["state"], call["user_id"]) == ("internal", "complete", user(42, 1))
+    assert [leg["extension"] for leg in call["legs"] if leg["answered_at"]] == [extension(42, 2)]
+    (row,) = where.portal.dump()["statistics"]
+    told = (row["PHONE_NUMBER"], str(row["CALL_TYPE"]), row["CALL_FAILED_CODE"], int(row["PORTAL_USER_ID"]))
+    assert told == (extension(42, 2), "1", "200", user(42, 1))
+    assert abs(int(row["CALL_DURATION"]) - talk) <= 1.0
+    recorded = [file["call_id"] for file in where.portal.dump()["files"]]
+    assert recorded == ([call["portal_call_id"]] if call["recording"]["path"] else [])
+    assert [card for card in where.portal.dump()["cards"] if card["action"] == "show"] == []
