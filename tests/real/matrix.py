@@ -1,7 +1,8 @@
 """The matrix of docs/matrix.md: every way a call can go, played on every shape of telephone system.
 
-`python -m tests.real.matrix` plays all of them on all shapes and writes the document; with the name of a shape, and of
-scenarios, it plays those and prints what came out.
+`python -m tests.real.matrix` plays all of them on all shapes and writes the document's first table, `--stopped` the
+second: the same calls while our server stops. With the name of a shape, and of scenarios, it plays those and prints
+what came out.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from typing import Any
 
 from tests.mariadb_server import server
 from tests.real.asterisk import create_records
-from tests.real.more_scenarios import MORE, RARER
+from tests.real.more_scenarios import SCENARIOS
 from tests.real.office import Office, office
-from tests.real.scenarios import ALL, Measured, Play, attempt
+from tests.real.scenarios import Measured, attempt
 from tests.real.shapes import SHAPES, Shape
 from tests.real.site import client, extension, phones, user
+from tests.real.stopped import STOPS, differences, without_us
 
 DOCUMENT = Path(__file__).parents[2] / "docs/matrix.md"
-SCENARIOS: dict[str, tuple[int, Play]] = ALL | MORE | RARER
 # What does not come out right yet, and why.
 KNOWN: dict[str, str] = {}
 # What the phones measured is the client's whole time: the ringing of a colleague is talk by the hooks, not by AMI.
@@ -191,6 +192,26 @@ def document(results: Mapping[str, Mapping[str, Cell]]) -> str:
     return "\n".join([*lines, "", "## What came out otherwise", "", *(wrong or ["Nothing."]), "", *reasons, ""])
 
 
+def document_of_stops(results: Mapping[str, Mapping[str, list[str]]]) -> str:
+    """The markdown of `results`: shape → scenario → what the phones noticed."""
+    lines = [_STOPPED, "| scenario | " + " | ".join(SHAPES[name].title for name in results) + " |"]
+    lines.append("| --- " * (len(results) + 1) + "|")
+    for name in SCENARIOS:
+        marks = ("**differs**" if noticed[name] else "✓" for noticed in results.values())
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(marks)} |")
+    wrong = [
+        f"- {SHAPES[shape].title}, {name.replace('_', ' ')}: {'; '.join(found)}"
+        for shape, noticed in results.items() for name, found in noticed.items() if found
+    ]  # fmt: skip
+    return "\n".join([*lines, "", *(wrong or ["No phone noticed anything."]), ""])
+
+
+def parts() -> tuple[str, str]:
+    """The document's two tables, with what is said about each."""
+    first, _, second = DOCUMENT.read_text(encoding="utf-8").partition(_STOPPED.splitlines()[0])
+    return first, _STOPPED.splitlines()[0] + second
+
+
 def _mark(cell: Cell) -> str:
     if cell.problems:
         return "**differs**"
@@ -212,10 +233,50 @@ leg alone to show the same).
 """
 
 
+_STOPPED = """## The same calls while our server stops
+
+What a run of `python -m tests.real.matrix --stopped` gave. Each scenario was played three times: without any server of
+ours; with it killed (SIGKILL) while the portal is slow and the first hook keeps the caller waiting, and gone for the
+rest of the call; and with it frozen (SIGSTOP) in the middle, when some ring, some talk, some are being transferred and
+some end, and ended two seconds later, as the service's watchdog does after ten. ✓ is for both: the client's calls end
+as they do without us, the same people talk, as long as without us by the phones' clocks (within one second; frozen: and
+the two the server was held), and no channel is left.
+"""
+
+
 def main() -> None:
     """Play what the command line names, or everything into the document."""
-    shapes = sys.argv[1:2] or list(SHAPES)
-    names = sys.argv[2:] or list(SCENARIOS)
+    arguments = [word for word in sys.argv[1:] if word != "--stopped"]
+    shapes, names = arguments[:1] or list(SHAPES), arguments[1:] or list(SCENARIOS)
+    if "--stopped" in sys.argv:
+        stops = {shape: _play_stopped(shape, names) for shape in shapes}
+        if not arguments:
+            DOCUMENT.write_text(parts()[0] + document_of_stops(stops), encoding="utf-8")
+    else:
+        results = _play_all(shapes, names)
+        if not arguments:
+            DOCUMENT.write_text(document(results) + "\n" + parts()[1], encoding="utf-8")
+
+
+def noticed(where: Office, names: Iterable[str]) -> dict[str, list[str]]:
+    """What the phones noticed of each way our server can stop, by scenario."""
+    normal = without_us(where, names)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for how, stop in STOPS.items():
+        for name, differs in differences(where, stop, names, normal).items():
+            found[name] += [f"{how}: {difference}" for difference in differs]
+    return found
+
+
+def _play_stopped(shape: str, names: list[str]) -> dict[str, list[str]]:
+    with tempfile.TemporaryDirectory() as directory, office(Path(directory), pbx=SHAPES[shape].pbx) as where:
+        found = noticed(where, names)
+    for name, differs in found.items():
+        print(f"{shape:10} {name:48} {'; '.join(differs) or 'not noticed'}", flush=True)
+    return found
+
+
+def _play_all(shapes: list[str], names: list[str]) -> dict[str, dict[str, Cell]]:
     results: dict[str, dict[str, Cell]] = {}
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(server())
@@ -225,9 +286,8 @@ def main() -> None:
             with office(directory, records_port=database.port, pbx=SHAPES[shape].pbx) as where:
                 results[shape] = plays(where, SHAPES[shape], names, with_records=True)
             for name, cell in results[shape].items():
-                print(f"{shape:10} {name:36} {_mark(cell)} {'; '.join(cell.problems)}", flush=True)
-    if len(sys.argv) == 1:
-        DOCUMENT.write_text(document(results), encoding="utf-8")
+                print(f"{shape:10} {name:48} {_mark(cell)} {'; '.join(cell.problems)}", flush=True)
+    return results
 
 
 if __name__ == "__main__":

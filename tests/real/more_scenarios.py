@@ -6,8 +6,8 @@ import asyncio
 import re
 
 from tests.real.office import Office, ended
-from tests.real.scenarios import Measured, Play, dialled, first_of, outbound_attended_transfer, trunk_call
-from tests.real.sip import answers, by_device, only_rings, refuses
+from tests.real.scenarios import ALL, Measured, Play, dialled, first_of, outbound_attended_transfer, trunk_call
+from tests.real.sip import Call, answers, by_device, only_rings, refuses
 from tests.real.site import (
     BY_TRUNK,
     CLOSED,
@@ -201,9 +201,9 @@ async def conference(office: Office, n: int) -> Measured:
     first.transfer(f"3{n:02}")
     await asyncio.sleep(0.5)
     await first.hang_up()
-    joined = []
-    for one in (phone, colleague):
-        joined.append(await one.call(f"3{n:02}"))
+    joined: list[Call] = []
+    for agent in (phone, colleague):
+        joined.append(await agent.call(f"3{n:02}"))
         await asyncio.wait_for(joined[-1].answered.wait(), 20)
     await asyncio.sleep(3)
     await call.hang_up()
@@ -380,3 +380,4 @@ _RARER: list[Play] = [
 MORE: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_PLAYS, 22)}
 MORE["outbound_without_a_trunk"] = (0, outbound_without_a_trunk)
 RARER: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_RARER, 22 + len(_PLAYS))}
+SCENARIOS: dict[str, tuple[int, Play]] = ALL | MORE | RARER

@@ -1,7 +1,7 @@
 """Every way a call can go, on every shape of telephone system; and that the phone works without us.
 
-A part of the scenarios each time; all of them, with CDR and CEL, by `make test-all`. `python -m tests.real.matrix`
-writes docs/matrix.md.
+A part of the scenarios each time; all of them, with CDR and CEL, and all of them again while our server stops, by
+`make test-all`. `python -m tests.real.matrix` writes docs/matrix.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from tests.mariadb_server import server
 from tests.real.asterisk import create_records
-from tests.real.matrix import DOCUMENT, KNOWN, SCENARIOS, Cell, plays
+from tests.real.matrix import KNOWN, SCENARIOS, Cell, noticed, parts, plays
 from tests.real.more_scenarios import freepbx_queue_answered
 from tests.real.office import Office, office
 from tests.real.scenarios import answered_callee_ends, group_won_by_one, outbound_answered, play
@@ -82,6 +82,18 @@ def test_our_dialplan_loads_without_a_complaint(day: Day) -> None:
     assert [line for line in ours if "already in use" not in line and "nonexistent context" not in line] == []
 
 
+if EVERYTHING:
+
+    @pytest.fixture(scope="module")
+    def stops(day: Day) -> dict[str, list[str]]:
+        return noticed(day.where, SCENARIOS)
+
+    @pytest.mark.parametrize("name", list(SCENARIOS))
+    @pytest.mark.timeout(900)
+    def test_the_phones_do_not_notice_that_our_server_stops(stops: dict[str, list[str]], name: str) -> None:
+        assert stops[name] == []
+
+
 def test_a_stopped_server_costs_no_call(day: Day) -> None:
     day.where.program.stop()
     asyncio.run(play(day.where, WITHOUT_US))
@@ -112,8 +124,8 @@ def test_a_server_that_accepts_and_says_nothing_frees_who_leaves_and_when_it_end
     assert day.where.asterisk.channels() == 0
 
 
-def test_the_matrix_in_the_docs_names_every_scenario_and_system() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [n.replace("_", " ") for n in SCENARIOS]
-    assert all(shape.title in rows[0] for shape in SHAPES.values())
+def test_both_tables_in_the_docs_name_every_scenario_and_system() -> None:
+    for part in parts():
+        rows = [line for line in part.splitlines() if line.startswith("| ")]
+        assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [n.replace("_", " ") for n in SCENARIOS]
+        assert all(shape.title in rows[0] for shape in SHAPES.values())
