@@ -28,8 +28,6 @@ from tests.real.site import client, extension, phones, user
 from tests.real.stopped import STOPS, differences, without_us
 
 DOCUMENT = Path(__file__).parents[2] / "docs/matrix.md"
-# What does not come out right yet, and why.
-KNOWN: dict[str, str] = {}
 # What the phones measured is the client's whole time: the ringing of a colleague is talk by the hooks, not by AMI.
 _NOT_TALK = {"consultation_refused": 1.0}
 OUTBOUND = {name for name in SCENARIOS if name.startswith("outbound")}
@@ -188,8 +186,7 @@ def document(results: Mapping[str, Mapping[str, Cell]]) -> str:
         f"- {SHAPES[shape].title}, {name.replace('_', ' ')} (expected {cell.expected}): {'; '.join(cell.problems)}"
         for shape, cells in results.items() for name, cell in cells.items() if cell.problems
     ]  # fmt: skip
-    reasons = [f"{name.replace('_', ' ').capitalize()}: {why}." for name, why in KNOWN.items()]
-    return "\n".join([*lines, "", "## What came out otherwise", "", *(wrong or ["Nothing."]), "", *reasons, ""])
+    return "\n".join([*lines, "", "## What came out otherwise", "", *(wrong or ["Nothing."]), ""])
 
 
 def document_of_stops(results: Mapping[str, Mapping[str, list[str]]]) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.mariadb_server import server
 from tests.real.asterisk import create_records
-from tests.real.matrix import KNOWN, SCENARIOS, Cell, noticed, parts, plays
+from tests.real.matrix import SCENARIOS, Cell, noticed, parts, plays
 from tests.real.more_scenarios import freepbx_queue_answered
 from tests.real.office import Office, office
 from tests.real.scenarios import answered_callee_ends, group_won_by_one, outbound_answered, play
@@ -64,14 +64,9 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield Day(where, shape, plays(where, shape, NAMES, with_records=EVERYTHING))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in KNOWN])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_call_ends_right_in_the_portal(day: Day, name: str) -> None:
     assert day.cells[name].problems == [], day.cells[name].expected
-
-
-def test_what_is_known_to_come_out_otherwise_does(day: Day) -> None:
-    right = [name for name in KNOWN if name in day.cells and not day.cells[name].problems]
-    assert right == [], "take it out of KNOWN and write the matrix anew"
 
 
 def test_our_dialplan_loads_without_a_complaint(day: Day) -> None:
