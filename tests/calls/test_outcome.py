@@ -262,6 +262,12 @@ def test_a_call_among_colleagues_belongs_to_who_dialled_and_lasts_as_the_other_t
     assert (result.user_id, result.talk_seconds) == (ANNA, 16)
 
 
+def test_a_call_among_colleagues_ends_with_the_one_who_dialled_transferred_or_not(story: Story) -> None:
+    colleagues(story).answer(4, "102")
+    story.hangup(20, direction="out", DIALSTATUS="ANSWER", CONNECTED="102", BLINDTRANSFER="PJSIP/102-2")
+    assert (story.call().over, story.outcome().talk_seconds) == (True, 16)
+
+
 def test_a_colleague_who_is_busy_is_told_as_a_client_would_be(story: Story) -> None:
     colleagues(story).hangup(6, direction="out", DIALSTATUS="BUSY", HANGUPCAUSE="17")
     assert (story.outcome().status_code, story.outcome().user_id) == ("486", ANNA)

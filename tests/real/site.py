@@ -96,7 +96,7 @@ def internal(agi_port: int, records_port: int = 0) -> Site:
     ring = "exten => _1XXX,1,Gosub(b24-ring,s,1(${EXTEN}))\n"
     assert after.count(ring) == 1
     reported = (
-        "exten => _1XXX,1,Gosub(b24-out,s,1(${EXTEN},${CALLERID(num)}))\n"
+        "exten => _1XXX,1,Gosub(b24-internal,s,1(${EXTEN},${CALLERID(num)}))\n"
         " same => n,Gosub(record,s,1(internal-${EXTEN}-${FILTER(0-9+,${CALLERID(num)})}))\n"
         " same => n,Gosub(b24-ring,s,1(${EXTEN}))\n"
     )

@@ -16,9 +16,10 @@ import pytest
 
 from tests.real.asterisk import Site
 from tests.real.office import Office, office
+from tests.real.scenarios import first_of
 from tests.real.shapes import SHAPES
 from tests.real.sip import answers
-from tests.real.site import extension, internal, user
+from tests.real.site import ONE, extension, internal, user
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -58,6 +59,23 @@ async def _call(where: Office, n: int) -> float:
         return call.talk
 
 
+async def _transferred(where: Office, n: int) -> None:
+    """A client talks with the first extension and is sent to the second, where internal calls are reported."""
+    async with where.people():
+        await where.phone(extension(n, 1), answers(0.5))
+        await where.phone(extension(n, 2), answers(0.5))
+        call = await where.call_in(n, ONE)
+        first = await first_of(where, n, 1)
+        await asyncio.wait_for(first.answered.wait(), 20)
+        await asyncio.sleep(1.5)
+        first.transfer(extension(n, 2))
+        second = await first_of(where, n, 2)
+        await asyncio.wait_for(second.answered.wait(), 20)
+        await asyncio.sleep(1.5)
+        await call.hang_up()
+        await asyncio.sleep(0.5)
+
+
 def of(where: Office, n: int) -> dict[str, Any]:
     """The call, as soon as nothing more becomes of it."""
     end = time.monotonic() + 60
@@ -86,3 +104,12 @@ def test_a_call_between_extensions_is_registered_where_that_is_switched_on_and_o
     recorded = [file["call_id"] for file in where.portal.dump()["files"]]
     assert recorded == ([call["portal_call_id"]] if call["recording"]["path"] else [])
     assert [card for card in where.portal.dump()["cards"] if card["action"] == "show"] == []
+
+
+def test_a_client_who_is_sent_to_another_extension_stays_one_call_of_the_clients(where: Office) -> None:
+    where.program.run("numbers", "internal", "on")
+    time.sleep(3)
+    asyncio.run(_transferred(where, 43))
+    (call,) = where.program.json("calls", "list")
+    assert (call["direction"], call["user_id"]) == ("in", user(43, 2))
+    assert [leg["extension"] for leg in call["legs"]] == [extension(43, 1), extension(43, 2)]
