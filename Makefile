@@ -16,7 +16,8 @@ demo:
 test: lint
 	@$(PYTHON) -m pytest -q $(AT_ONCE)
 
-# Every real call on both databases, and every way a call can go on every shape of telephone system.
+# Every real call on both databases, and every way a call can go on every shape of telephone system, once more while our
+# server stops.
 test-all: lint
 	@ITGRIX_BX_TEST_ALL=1 $(PYTHON) -m pytest -q $(AT_ONCE)
 
