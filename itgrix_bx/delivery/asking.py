@@ -35,21 +35,20 @@ def row_of(client: Bitrix24, call: Call) -> StatRow | None:
 
     Raises BitrixError.
     """
-    return _row(client, {"CALL_ID": call.portal_call_id}, lambda row: row.call_id == call.portal_call_id)
+    return _row(client, {"CALL_ID": call.portal_call_id})
 
 
 def row_of_external(client: Bitrix24, external_call_id: str) -> StatRow | None:
     """Likewise by our own id."""
-    return _row(client, {"EXTERNAL_CALL_ID": external_call_id}, lambda row: row.external_call_id == external_call_id)
+    return _row(client, {"EXTERNAL_CALL_ID": external_call_id})
 
 
-def _row(client: Bitrix24, condition: dict[str, str], fits: Callable[[StatRow], bool]) -> StatRow | None:
+def _row(client: Bitrix24, condition: dict[str, str]) -> StatRow | None:
     try:
         rows = client.execute(telephony.statistics(condition), timeout_s=_REQUEST_S)
     except AccessDenied:
         return None
-    # A filter the portal does not know gives all rows.
-    return next((row for row in rows if fits(row)), None)
+    return next(iter(rows), None)
 
 
 def finished_by(call: Call, row: StatRow) -> Event:

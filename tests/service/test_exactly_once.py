@@ -7,6 +7,7 @@ own tests: the anonymous caller, the internal call, the ring group whose losers'
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
-from itgrix_bx.delivery import finishing, registering, schedule, trouble
+from itgrix_bx.delivery import finishing, registering, schedule, trouble, worker
 from itgrix_bx.spool import Spool
 from sql import tables
 from sql.database import DatabaseAwayError
@@ -239,6 +240,36 @@ def test_a_database_that_goes_in_the_middle_of_a_step_does_not_hold_the_call_for
     office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101", MIXMONITOR_FILENAME="in-1.wav")
     arrives_once(office)
     assert len(office.known()["files"]) == 1
+
+
+def test_a_worker_that_was_held_up_for_longer_than_its_lease_sends_nothing(
+    make_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused virtual machine: another one has taken the call over and told the portal meanwhile."""
+    monkeypatch.setattr(worker, "_LEASE_S", 2.0)
+    paused, other = make_office(), make_office(frozenset({"worker"}))
+    looked, go_on = threading.Event(), threading.Event()
+    claim, look_at = worker.Worker._claim, worker.Worker._look_at
+
+    def in_turn(self: worker.Worker, *which: Any) -> list[str]:
+        may = looked.is_set() != (self is paused.service.worker)
+        return claim(self, *which) if may else []
+
+    def held_up(self: worker.Worker, call_id: str) -> Any:
+        found = look_at(self, call_id)
+        if self is paused.service.worker and found[1] is not None and found[1][0] == schedule.FINISH:
+            looked.set()
+            go_on.wait(20)
+        return found
+
+    monkeypatch.setattr(worker.Worker, "_claim", in_turn)
+    monkeypatch.setattr(worker.Worker, "_look_at", held_up)
+    talked(paused)
+    arrives_once(other)
+    go_on.set()
+    paused.service.worker.stop()
+    assert looked.is_set()
+    assert len(asked(other, FINISH)) == 1
 
 
 def test_a_call_is_not_finished_while_a_part_of_it_waits_in_the_spool(office: Office) -> None:
