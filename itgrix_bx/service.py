@@ -254,9 +254,10 @@ class Service:
         parts: dict[str, dict[str, Any]] = {"journal": self._journal_health()}
         if "agi" in self._only:
             stats = self.agi.stats()
+            refused = {reason: count for reason, count in stats.refused_by_reason.items() if reason != "probe"}
             parts["fastagi"] = {
                 "ok": stats.listening, "sessions": stats.sessions, "in_hand": stats.in_hand, "queued": stats.queued,
-                "refused": sum(stats.refused_by_reason.values()), "errors": stats.errors,
+                "refused": sum(refused.values()), "errors": stats.errors,
             }  # fmt: skip
         if self.ami is not None:
             parts["ami"] = self.ami.health() | {"phones": self.devices.known()}

@@ -667,6 +667,10 @@ def _recording(call: Call, event: Event) -> None:
 
 def _gave_up(call: Call, event: Event) -> None:
     call.failed_step = event.data.get("step", "delivery")
+    if call.failed_step == "finish":
+        call.finish_doubt = _still_in_doubt(call.finish_doubt, event)
+    elif call.failed_step == "register":
+        call.register_doubt = _still_in_doubt(call.register_doubt, event)
     _note_error(call, event, event.data.get("error", ""))
 
 

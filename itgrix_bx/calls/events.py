@@ -44,7 +44,7 @@ class Kind(StrEnum):
     ATTACHING = "attaching"  # {name, paths, left_out, bytes, sha256, extra_s, by_link}: before the request leaves
     FETCHED = "fetched"  # {name}: that file left our web server whole, for whoever had its link
     RECORDING = "recording"  # {state, detail | error, doubt, paths; retry_at while waiting}
-    GAVE_UP = "gave_up"  # {step, error}: needs a person
+    GAVE_UP = "gave_up"  # {step, error; intent, doubt, running}: needs a person
     RETRY = "retry"  # a person asked to try again
     CLOCK = "clock"  # {now}: the wall clock was found put back; times after `now` are not true
 

@@ -94,7 +94,8 @@ class Finish:
             note = "the portal does not know the call any more after an earlier finish; its statistics do not show it"
             return _event(call, Kind.FINISHED, activity_id=None, note=note)
         if call.forgotten + 1 >= _MOST_FORGOTTEN:
-            return _event(call, Kind.GAVE_UP, step=FINISH, error=str(error))
+            told = fate(error, intent.event_id, call.finish_doubt)
+            return _event(call, Kind.GAVE_UP, step=FINISH, error=str(error), **told)
         wait = back_off(call.forgotten + 1)
         return _event(
             call, Kind.FORGOTTEN, retry_at=time.time() + wait,

@@ -78,7 +78,8 @@ class Register:
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:
                 advice = f"[portal] default_user {default} is not an active user of the portal: name another"
-                return [_event(call, Kind.GAVE_UP, step="register", error=f"{error}; {advice}")]
+                told = fate(error, intent.event_id, call.register_doubt)
+                return [_event(call, Kind.GAVE_UP, step=REGISTER, error=f"{error}; {advice}", **told)]
             return self._send(call, params | {"USER_ID": default}, begin)
         except BitrixError as error:
             return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]

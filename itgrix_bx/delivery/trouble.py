@@ -29,7 +29,7 @@ def failed(call: Call, kind: Kind, step: str, error: BitrixError, tries: int, **
     wait = retry_in(error, tries)
     now = time.time()
     if wait is None:
-        return Event(call.call_id, Kind.GAVE_UP, now, {"step": step, "error": str(error)})
+        return Event(call.call_id, Kind.GAVE_UP, now, {"step": step, "error": str(error), **fate})
     return Event(call.call_id, kind, now, {"error": str(error), "retry_at": now + wait, **fate})
 
 

@@ -312,6 +312,19 @@ def test_when_the_default_user_is_dismissed_too_a_person_is_told_and_retry_deliv
     arrives_once(office)
 
 
+@pytest.mark.parametrize("method", [REGISTER, FINISH])
+def test_what_the_portal_refused_for_certain_is_tried_at_once_when_a_person_asks(
+    office: Office, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 600.0)  # as long as it would take if something were in doubt
+    office.portal.faults([{"method": method, "kind": "error", "code": "NO", "times": 1}])
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER")
+    eventually(lambda: office.call(ID).state == "failed")
+    office.service.logbook.record([Event(ID, Kind.RETRY, time.time(), {})])
+    arrives_once(office)
+    assert [request["error"] for request in asked(office, method)][1:] == [None]
+
+
 def test_a_number_longer_than_the_portals_column_poisons_nothing(office: Office) -> None:
     office.hook("outbound", ID, "+7" + "9" * 30, "101", caller="101")
     office.hook("hangup", ID, "out", DIALSTATUS="BUSY", HANGUPCAUSE="17")
