@@ -85,6 +85,8 @@ def _service(service: dict[str, Any]) -> str:
 def _portal(portal: dict[str, Any] | None) -> str:
     if portal is None:
         return "not known while the service does not run: `itgrix-bx doctor` asks it"
+    if portal.get("ok") and not portal.get("requests"):
+        return "was not asked yet"
     if portal.get("ok"):
         return safe(f"answers; {portal.get('requests', 0)} requests since the start")
     since = span(float(portal.get("ill_for_s", 0)))

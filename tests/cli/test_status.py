@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.cli import main
-from itgrix_bx.cli.status import _asterisk
+from itgrix_bx.cli.status import _asterisk, _portal
 from itgrix_bx.delivery.schedule import due
 from itgrix_bx.spool import Spool
 from sql import Database, Journal, upgrade
@@ -154,6 +154,11 @@ def test_whatever_answers_in_the_services_place_status_tells_the_rest(
         found = machine.json("status")
     assert found["service"]["runs"] is (b"portal" in body)
     assert found["calls"]["failed"] == 1
+
+
+def test_a_portal_nobody_has_asked_is_not_said_to_answer() -> None:
+    assert _portal({"ok": True, "requests": 0}) == "was not asked yet"
+    assert _portal({"ok": True, "requests": 2}) == "answers; 2 requests since the start"
 
 
 def test_status_says_whether_asterisks_events_are_heard() -> None:
