@@ -40,8 +40,7 @@ def open_deals(client_id: int | Ref) -> Command[list[Deal]]:
 
 
 def _deals(result: Any) -> list[Deal]:
-    rows = (php.mapping(row) for row in php.rows(php.mapping(result).get("items")))
-    return [_deal(row) for row in rows if php.integer(row.get("id"))]
+    return [_deal(row) for row in php.maps(php.mapping(result).get("items")) if php.integer(row.get("id"))]
 
 
 def _deal(row: dict[str, Any]) -> Deal:

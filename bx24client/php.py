@@ -19,6 +19,10 @@ _BAD_INNER_NAME = re.compile(r"[\[\]\x00]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
+# No id and no count has more digits, and no database takes them.
+_TOO_LARGE = 10**18
+
+
 class ShapeError(ValueError):
     """The answer does not have the shape the method documents."""
 
@@ -45,14 +49,19 @@ def rows(value: object) -> list[Any]:
     raise ShapeError(f"expected a list, got {type(value).__name__}")
 
 
+def maps(value: object) -> Iterator[dict[str, Any]]:
+    """The rows of a list that are maps; what else stands among them says nothing."""
+    return (mapping(row) for row in rows(value) if isinstance(row, Mapping))
+
+
 def integer(value: object) -> int | None:
     """An id or a count: int, digits in a string; None for everything PHP uses for "nothing"."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value
+        return value if abs(value) < _TOO_LARGE else None
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None
+        return int(value) if value.is_integer() and abs(value) < _TOO_LARGE else None
     if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
         return int(value)
     return None

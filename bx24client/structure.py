@@ -13,6 +13,7 @@ from bx24client.commands import MAX_COMMANDS, Command
 from bx24client.pages import Listing
 
 _USERS_A_COMMAND = 50
+_LAST_MOMENT = 253_402_300_799  # of the year 9999, the last one a calendar has
 _COMMANDS_A_BATCH = min(20, MAX_COMMANDS)
 
 
@@ -72,9 +73,11 @@ def _department(row: dict[str, Any]) -> Department:
 def _away(result: Any) -> list[Away]:
     found = []
     for user_id, events in php.mapping(result).items():
-        for event in map(php.mapping, php.rows(events)):
+        for event in php.maps(events):
             since, until = php.integer(event.get("DATE_FROM_TS_UTC")), php.integer(event.get("DATE_TO_TS_UTC"))
-            if event.get("ACCESSIBILITY") == "absent" and since is not None and until is not None and since < until:
+            if event.get("ACCESSIBILITY") != "absent" or since is None or until is None:
+                continue
+            if 0 <= since < until <= _LAST_MOMENT:
                 found.append(Away(php.required_integer(user_id, "user id"), float(since), float(until)))
     return found
 

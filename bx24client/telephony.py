@@ -263,7 +263,7 @@ def _clamp(params: dict[str, Any], name: str, width: int) -> None:
 
 
 def _entities(result: Any) -> list[CrmEntity]:
-    found = (_entity(php.mapping(row)) for row in php.rows(result))
+    found = (_entity(row) for row in php.maps(result))
     return [entity for entity in found if entity is not None]
 
 

@@ -31,6 +31,7 @@ from bx24client import (
 from bx24client.deals import open_deals
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.routing import AWAY, LATE, MEMORY, REFUSED
 from itgrix_bx.clients import Clients, Deals, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
@@ -56,12 +57,13 @@ _NO_DEALS_S = 600.0  # how long a portal that may not tell deals is not asked fo
 @dataclasses.dataclass(slots=True)
 class Heard:
     """What came back in time: None where it did not. `events` are for who hears it to journal, with what is made of
-    it: one write instead of two."""
+    it: one write instead of two. `lack`: why the entities are not the portal's own word of now."""
 
     entities: Entities | None = None
     portal_call_id: str = ""
     deals: Deals | None = None
     events: Sequence[Event] = ()
+    lack: str = ""
 
 
 class _Answer:
@@ -120,7 +122,7 @@ class Reception:
         known = self._from_memory(call, deals) if search and self._inbound().answer == "cache" else None
         answer = _Answer() if known is None else _nobody()
         self._submit(call, answer, search=search, waiting=known is None, until=until, deals=deals)
-        heard = Heard(known) if known is not None else self._await(answer, until)
+        heard = Heard(known, lack=MEMORY) if known is not None else self._await(answer, until)
         return self._with_deals(call, heard)
 
     def _from_memory(self, call: Call, deals: bool) -> Entities | None:
@@ -133,7 +135,7 @@ class Reception:
     def search(self, call: Call, *, until: float, deals: bool = False) -> Heard:
         """Find the client of a call that is registered already or will be."""
         if not self._portal.health.prompt:
-            return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
+            return self._with_deals(call, Heard(self.clients.usable(call.client_number), lack=AWAY))
         answer = _Answer()
         in_doubt = call.register_doubt is not None
         parcel = self._search_parcel(call, answer, until, "caller", deals=deals, in_doubt=lambda: in_doubt)
@@ -154,7 +156,7 @@ class Reception:
         heard = answer.take(until)
         if heard is None:
             self._portal.health.missed_deadline()
-            return Heard()
+            return Heard(lack=LATE)
         return heard
 
     # --- the portal has failed its callers --------------------------------------------------------
@@ -166,7 +168,7 @@ class Reception:
             return Heard()
         if self._portal.health.may_probe(_PROBE_S):
             self._probe(call)
-        return self._with_deals(call, Heard(self.clients.usable(call.client_number)))
+        return self._with_deals(call, Heard(self.clients.usable(call.client_number), lack=AWAY))
 
     def _probe(self, call: Call) -> None:
         parcel = self._search_parcel(call, _nobody(), time.monotonic() + self._inbound().deadline, "caller", _PROBE_S)
@@ -290,7 +292,7 @@ class Reception:
         try:
             result = future.result()
         except BitrixError as error:
-            self._tell(answer, Heard(events=[failure(call, error)]))
+            self._tell(answer, Heard(events=[failure(call, error)], lack=REFUSED))
             return
         entities = self._entities(call, result, until)
         registered, event = _outcome_of_register(call, result)
@@ -298,7 +300,7 @@ class Reception:
         if registered and card and entities and result.get("show") and (person := entities[0]["responsible"]):
             event.data["card"] = [person["user_id"]]
         events = [*_client_event(call, entities, deals), event]
-        self._tell(answer, Heard(entities, registered.call_id if registered else "", deals, events))
+        self._tell(answer, Heard(entities, registered.call_id if registered else "", deals, events, _lack(entities)))
 
     def _found(
         self, call: Call, answer: _Answer, until: float, future: Future[BatchResult], in_doubt: Callable[[], bool]
@@ -307,13 +309,14 @@ class Reception:
             result = future.result()
         except BitrixError as error:
             log.warning("call %s: the client was not found out: %s", call.call_id, error)
-            self._tell(answer, Heard())
+            self._tell(answer, Heard(lack=REFUSED))
             return
         entities = self._entities(call, result, until)
         if entities and in_doubt():
             entities = not_made_by(call, entities)
         deals = self._deals(call, result, entities)
-        self._tell(answer, Heard(entities, deals=deals, events=_client_event(call, entities, deals)))
+        events = _client_event(call, entities, deals)
+        self._tell(answer, Heard(entities, deals=deals, events=events, lack=_lack(entities)))
 
     def _registered(self, call: Call, answer: _Answer, future: Future[BatchResult]) -> None:
         try:
@@ -395,6 +398,10 @@ def not_made_by(call: Call, entities: Entities) -> Entities:
     whom it named is nobody's client yet."""
     named = (call.register_params or {}).get("USER_ID")
     return [entity for entity in entities if (entity["responsible"] or {}).get("user_id") != named]
+
+
+def _lack(entities: Entities | None) -> str:
+    return REFUSED if entities is None else ""
 
 
 def _has_failed(parcel: Parcel) -> bool:

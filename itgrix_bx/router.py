@@ -50,6 +50,7 @@ class Router:
             deals=heard.deals,
             line_user=line_user(call, self._directory()),
             workday=self._clients.workday,
+            lack=heard.lack,
         )
         if heard.entities is not None:
             self._remember(call.call_id, known)

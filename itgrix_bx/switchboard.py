@@ -145,7 +145,8 @@ class Switchboard:
             return Reply(SKIPPED)
         if kind is not Kind.OUTBOUND and call.entities is None and not call.over:
             heard = self._reception.search(call, until=until, deals=self._wants_deals(call))
-            return self._reply(call, Heard(heard.entities, call.portal_call_id, heard.deals, heard.events))
+            heard.portal_call_id = call.portal_call_id
+            return self._reply(call, heard)
         if kind is Kind.OUTBOUND:
             return _registered_or_deferred(call.portal_call_id)
         return self._reply(call, Heard(call.entities, call.portal_call_id, call.deals))

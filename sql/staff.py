@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from itgrix_bx.calls.directory import (
+    ABSENCES,
     ALWAYS,
+    HEADS,
     Absence,
     Department,
     Deputy,
@@ -22,7 +24,9 @@ from itgrix_bx.calls.directory import (
 )
 from sql.database import Database
 from sql.numbers import known_extensions
-from sql.tables import absences, departments, deputies, extensions, heads, mobiles, users
+from sql.tables import absences, departments, deputies, extensions, heads, mobiles, notes, users
+
+_UNTOLD = "what the portal did not tell"  # the note with what of HEADS and ABSENCES
 
 
 class Staff:
@@ -68,6 +72,8 @@ class Staff:
                 _replace(connection, departments, nodes)
             if gone is not None:
                 _replace(connection, absences, gone, absences.c.by_portal.is_(True))
+            untold = [what for what, told in ((HEADS, nodes), (ABSENCES, gone)) if told is None]
+            _replace(connection, notes, [{"name": _UNTOLD, "value": " ".join(untold)}], notes.c.name == _UNTOLD)
 
         self._database.write(job)
 
@@ -170,6 +176,11 @@ def _employee(row: sa.RowMapping) -> Employee:
     )
 
 
+def _untold(connection: Connection) -> frozenset[str]:
+    noted = connection.execute(sa.select(notes.c.value).where(notes.c.name == _UNTOLD)).scalar()
+    return frozenset(str(noted or "").split())
+
+
 def _structure(connection: Connection) -> Structure:
     return Structure(
         tuple(Department(r.id, r.parent, r.head, r.name) for r in connection.execute(sa.select(departments))),
@@ -182,4 +193,5 @@ def _structure(connection: Connection) -> Structure:
             Absence(r.user_id, Period(r.since, r.until), bool(r.by_portal))
             for r in connection.execute(sa.select(absences).order_by(absences.c.id))
         ),
+        _untold(connection),
     )

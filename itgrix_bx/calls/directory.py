@@ -64,6 +64,9 @@ class Absence:
     by_portal: bool = False
 
 
+EMPLOYEES, HEADS, ABSENCES = "employees", "heads", "absences"
+
+
 @dataclass(frozen=True, slots=True)
 class Structure:
     """Who stands for whom: the portal's departments, and the administrator's own word, which beats them."""
@@ -72,6 +75,7 @@ class Structure:
     heads: Mapping[int, int] = field(default_factory=dict)  # user id -> the head set by hand
     deputies: tuple[Deputy, ...] = ()
     absences: tuple[Absence, ...] = ()
+    untold: frozenset[str] = frozenset()  # of HEADS and ABSENCES, what the portal did not tell when it was asked last
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,10 @@ class Directory:
         """By which the user is away at `at` (unix seconds), by our own table or the portal's calendar: the longest."""
         holding = [a for a in self.structure.absences if a.user_id == user_id and a.period.holds(at)]
         return max(holding, key=lambda a: math.inf if a.period.until is None else a.period.until, default=None)
+
+    def untold(self, what: str) -> bool:
+        """Whether the portal did not tell of its EMPLOYEES, HEADS or ABSENCES: what is known is older, or our own."""
+        return not self.synced if what == EMPLOYEES else what in self.structure.untold
 
     def _may_stand_in(self, deputy: Deputy, at: float | None) -> bool:
         holds = deputy.period == ALWAYS if at is None else deputy.period.holds(at)

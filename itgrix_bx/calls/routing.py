@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from itgrix_bx.calls.directory import Absence
+from itgrix_bx.calls.directory import ABSENCES, EMPLOYEES, HEADS, Absence
 from itgrix_bx.calls.policy import DAYS, RULES, Policy, Rules, find
 
 RING_SECONDS = Policy().seconds
 # Off duty is what the portal says so: time tracking that is switched off says nothing.
-_ON_DUTY = frozenset({"OPENED", "UNAVAILABLE", "NOT_INSTALLED", ""})
+_ON_DUTY = frozenset({"OPENED", "UNAVAILABLE", "NOT_INSTALLED"})
 _GONE = frozenset({"dismissed", "unknown"})
 _UNSUITED = _GONE | {"nobody", "no_extension"}  # the next client's manager is looked at
+
+# Why the client is not known from the portal's own answer: it came too late, it was a refusal or no answer at all, the
+# portal was not even asked because it does not answer, or there was no need to wait for it.
+LATE, REFUSED, AWAY, MEMORY = "late", "refused", "away", "memory"
 
 Step = dict[str, Any]
 NO_RULES = Rules()
@@ -37,6 +41,7 @@ class People(Protocol):
     def head_of(self, user_id: int) -> int | None: ...
     def deputy_of(self, user_id: int, at: float | None = None) -> int | None: ...
     def absence(self, user_id: int, at: float) -> Absence | None: ...
+    def untold(self, what: str) -> bool: ...
 
 
 class Devices(Protocol):
@@ -63,8 +68,9 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a decision is made of. `entities` None: the portal was not heard; `deals` None: nothing is known of them,
-    else the open ones, [{id, user_id, …}]; `workday`: what the portal said lately of others than the responsibles."""
+    """What a decision is made of. `entities` None: the portal did not tell; `lack`: why it did not, or why they are
+    only remembered (LATE, REFUSED, AWAY, MEMORY); `deals` None: nothing is known of them, else the open ones,
+    [{id, user_id, …}]; `workday`: what the portal said lately of others than the responsibles."""
 
     number: str
     did: str
@@ -75,6 +81,7 @@ class Known:
     line_user: int | None = None
     trunk: str = ""
     workday: Callable[[int], str] = lambda _: ""
+    lack: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +205,17 @@ class _Decision:
         yield from self.policy.order if self.entities else (role for role in self.policy.order if role == "talker")
 
     def _tell_of_client(self) -> None:
+        if self.people.untold(EMPLOYEES):
+            self.steps.append({"code": "untold", "what": EMPLOYEES})
+        lack = {"lack": self.known.lack} if self.known.lack else {}
+        if self.known.entities is None:
+            self.steps.append({"code": "not_heard"} | lack)
+        elif lack:
+            self.steps.append({"code": "remembered"} | lack)
         if self.entities:
             self._tell_of(self.entities[0])
-        else:
-            self.steps.append({"code": "not_heard" if self.known.entities is None else "stranger"})
+        elif self.known.entities is not None:
+            self.steps.append({"code": "stranger"})
 
     def _tell_of(self, entity: Mapping[str, Any]) -> None:
         if entity is not self._told_of:
@@ -251,7 +265,7 @@ class _Decision:
                 break
             yield _Candidate(role, user)
         if user is None and len(seen) < 2:
-            yield _Candidate(role)
+            yield _Candidate(role, told={"untold": True} if role == "head" and self.people.untold(HEADS) else {})
         elif user is not None:
             self.steps.append({"code": "circle", "role": role, "user_id": user})
 
@@ -324,16 +338,26 @@ class _Decision:
         if user is None or self._off_duty_too:
             return None
         self._ask("absence")
+        if self.policy.absence and self.people.untold(ABSENCES):
+            self._tell_once({"code": "untold", "what": ABSENCES})
         if self.policy.absence and (away := self.people.absence(user, self.known.at)):
             return {"code": "absent", "until": away.period.until}
         self._ask("workday")
         workday = self._workday(user)
-        return {"code": "workday", "workday": workday} if self.policy.workday and workday not in _ON_DUTY else None
+        if workday is None and self.policy.workday:
+            self.steps.append({"code": "workday_untold"})
+        closed = bool(workday) and workday not in _ON_DUTY
+        return {"code": "workday", "workday": workday} if self.policy.workday and closed else None
 
-    def _workday(self, user: int) -> str:
+    def _workday(self, user: int) -> str | None:
+        """What the portal said of a workday; None where its search names the user and leaves that out."""
         told = (entity.get("responsible") or {} for entity in self.entities)
         said = [person.get("workday") for person in told if person.get("user_id") == user]
-        return str((said[0] if said else self.known.workday(user)) or "").upper()
+        return (str(said[0] or "").upper() or None) if said else self.known.workday(user).upper()
+
+    def _tell_once(self, step: Step) -> None:
+        if step not in self.steps:
+            self.steps.append(step)
 
     def _device(self, extension: str) -> Step | None:
         self._ask("device")

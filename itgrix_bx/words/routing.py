@@ -25,6 +25,12 @@ _SENTENCES = {
     "closed.begins.another": Phrase("outside the line's hours: {day} {time} (from {begins_day} {begins})"),
     "stranger": Phrase("nobody in the CRM has this number"),
     "not_heard": Phrase("the portal was not heard in time"),
+    "not_heard.refused": Phrase("the portal could not say who has this number"),
+    "not_heard.away": Phrase("the portal does not answer and was not waited for"),
+    "remembered": Phrase("as remembered"),
+    "remembered.away": Phrase("the portal does not answer: as remembered"),
+    "untold.employees": Phrase("the employees have not been read from the portal yet"),
+    "untold.absences": Phrase("absences could not be read from the portal"),
     "client": Phrase("{type} {id}"),
     "client.preferred": Phrase("{type} {id} (preferred)"),
     "nobody": Phrase("no {role}"),
@@ -40,8 +46,10 @@ _SENTENCES = {
     "no_extension.anothers": Phrase("has no extension: {said} is user {holder}'s"),
     "again": Phrase("was tried already"),
     "circle": Phrase("and round in a circle ({role})"),
+    "nobody.head.untold": Phrase("no head (the structure could not be read from the portal)"),
     "absent": Phrase("absent"),
     "absent.until": Phrase("absent until {until}"),
+    "workday_untold": Phrase("workday not known"),
     "workday": Phrase("workday not open ({workday})"),
     "workday.CLOSED": Phrase("workday ended"),
     "workday.PAUSED": Phrase("on a break"),
@@ -143,6 +151,12 @@ def _keys(step: Step) -> list[str]:
     return [f"{code}.{tell(step)}", code] if tell is not None else [code]
 
 
+def _nobody_told(step: Step) -> str:
+    if step.get("unheard"):
+        return "deal.unheard"
+    return "head.untold" if step.get("untold") else str(step.get("role", ""))
+
+
 def _hours_told(step: Step) -> str:
     if step.get("ended"):
         return "ended"
@@ -154,7 +168,10 @@ def _hours_told(step: Step) -> str:
 _TELLING: Mapping[str, Callable[[Step], str]] = {
     "client": lambda step: "preferred" if step.get("preferred") else "",
     "vip": lambda step: "off_duty" if step.get("off_duty") else "",
-    "nobody": lambda step: "deal.unheard" if step.get("unheard") else str(step.get("role", "")),
+    "nobody": _nobody_told,
+    "not_heard": lambda step: str(step.get("lack", "")),
+    "remembered": lambda step: str(step.get("lack", "")),
+    "untold": lambda step: str(step.get("what", "")),
     "try": lambda step: "" if step.get("extension") else "without",
     "workday": lambda step: str(step.get("workday", "")),
     "device": lambda step: str(step.get("state", "")),

@@ -30,6 +30,7 @@ class Firm:
     deputies: dict[int, int] = field(default_factory=dict)
     away: set[int] = field(default_factory=set)
     until: float | None = None
+    lacks: set[str] = field(default_factory=set)  # what the portal did not tell
 
     @property
     def employees(self) -> Mapping[int, Any]:
@@ -57,6 +58,9 @@ class Firm:
     def deputy_of(self, user_id: int, at: float | None = None) -> int | None:
         assert at is not None
         return self.deputies.get(user_id)
+
+    def untold(self, what: str) -> bool:
+        return self.directory.untold(what) or what in self.lacks
 
     def absence(self, user_id: int, at: float) -> Absence | None:
         assert at > 0

@@ -275,7 +275,7 @@ def test_a_silent_portal_does_not_keep_a_client_from_who_talked_to_them(make_off
     began = time.monotonic()
     assert office.hook("inbound", "17.2", DID)["B24_ROUTE"] == "103"
     assert time.monotonic() - began < 0.5
-    assert "not heard in time" in told(office, "17.2")["route"]
+    assert "the portal could not say who has this number" in told(office, "17.2")["route"]
 
 
 def test_the_lists_decide_before_everything_else(office: Office) -> None:

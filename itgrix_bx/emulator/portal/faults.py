@@ -11,7 +11,7 @@ from typing import Any, Final
 # The whole request is hit; a batch is when any of its commands is.
 _WHOLE: Final = ("lost_answer", "reset", "hang", "slow", "limit", "garbage", "empty", "redirect", "auth")
 # One command is hit, inside a batch too.
-_SINGLE: Final = ("blocked", "not_found", "error")
+_SINGLE: Final = ("blocked", "not_found", "error", "result")
 _HTML = re.compile(r"html[1-5][0-9]{2}")
 _LONGEST_DELAY_S = 3600.0
 
@@ -19,7 +19,8 @@ _LONGEST_DELAY_S = 3600.0
 @dataclass
 class Rule:
     """A fault. `times` -1: always. `after_effect`: the work is done, then the answer is spoilt. `works_on_s`: the
-    answer is spoilt at once, the work is done that much later: the client is gone, the portal is still at it."""
+    answer is spoilt at once, the work is done that much later: the client is gone, the portal is still at it. `result`:
+    what a method of kind "result" answers in place of what it found, any JSON."""
 
     method: str
     kind: str
@@ -32,6 +33,7 @@ class Rule:
     description: str = ""
     status: int = 400
     skip: int = 0
+    result: Any = None
 
     @property
     def is_single(self) -> bool:
@@ -98,6 +100,7 @@ def _rule(index: int, rule: object) -> Rule:
         description=str(rule.get("description", "")),
         status=int(_number(rule.get("status", 400), f"faults[{index}].status")),
         skip=int(_number(rule.get("skip", 0), f"faults[{index}].skip")),
+        result=rule.get("result"),
     )
 
 

@@ -6,6 +6,7 @@ operating limit (429), the method itself.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 import time
@@ -169,6 +170,8 @@ class Portal:
             if billed:
                 self.operating.bill(webhook, name, time.perf_counter() - begin)
         _raise_fault(fault, after_effect=True)
+        if fault and fault.kind == "result":
+            value = dataclasses.replace(value, rows=fault.result) if isinstance(value, Page) else fault.result
         return value, self.operating.report(webhook, name)
 
     def _work(self, step: str) -> None:
@@ -279,7 +282,7 @@ def _not_run(context: Context, params: Params) -> None:
 
 
 def _raise_fault(fault: Rule | None, *, after_effect: bool) -> None:
-    if fault is None or fault.after_effect != after_effect:
+    if fault is None or fault.after_effect != after_effect or fault.kind == "result":
         return
     if fault.kind == "not_found":
         raise RestError(*METHOD_NOT_FOUND)
