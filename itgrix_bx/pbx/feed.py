@@ -53,6 +53,7 @@ class Feed:
         self._queue: list[tuple[float, int, Live]] = []  # a heap of what is due; what `_due` says otherwise of is old
         self._count = itertools.count()
         self._had_room = True
+        self._in_hand: Live | None = None  # may have to wait again
         self._wake = threading.Condition()
         self._stopping = False
         self.stored = 0  # times the journal got something
@@ -97,7 +98,8 @@ class Feed:
 
     def _has_room(self, live: Live) -> bool:
         """A call that finds none is told of whole with what happens next of it."""
-        has_room = live in self._due or len(self._due) < _MOST
+        waiting = len(self._due) + (self._in_hand is not None and self._in_hand not in self._due)
+        has_room = live in self._due or live is self._in_hand or waiting < _MOST
         if self._had_room and not has_room:
             log.warning("%d calls wait for the database: what the manager tells of others is left out", _MOST)
         self._had_room = has_room
@@ -136,6 +138,7 @@ class Feed:
     def _next(self) -> Live | None:
         """The next call something is to be written of; None at the end."""
         with self._wake:
+            self._in_hand = None
             while True:
                 while self._queue and self._due.get(self._queue[0][2]) != self._queue[0][0]:
                     heapq.heappop(self._queue)
@@ -143,6 +146,7 @@ class Feed:
                 if wait is not None and (wait <= 0 or self._stopping):
                     _, _, live = heapq.heappop(self._queue)
                     del self._due[live]
+                    self._in_hand = live
                     return live
                 if self._stopping:
                     return None

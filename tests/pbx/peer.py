@@ -123,11 +123,11 @@ class Peer:
 
     def drop(self) -> None:
         """The connections end."""
-        for connection in self.connections:
+        ended, self.connections = self.connections, []  # who is quick is back before the last one has ended
+        for connection in ended:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        self.connections = []
 
     def asked(self, name: str) -> list[Action]:
         return [action for action in self.heard if action.name == name]
