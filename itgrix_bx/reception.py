@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -36,6 +37,7 @@ from itgrix_bx.clients import Clients, Deals, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
+from itgrix_bx.delivery.turns import AnotherFirst
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -147,6 +149,12 @@ class Reception:
         if heard.entities and heard.deals is None:
             heard.deals = self.clients.deals(call.client_number)
         return heard
+
+    def search_before_register(self, call: Call, *, until: float, deals: bool = False) -> Heard:
+        """Like search, of a call that delivery registers: another of its number is with the portal just now."""
+        self._logbook.record_soon([_failed(call, str(AnotherFirst()), random.uniform(0.5, 2.0))])
+        call.register_doubt = None  # nothing left that could have made what is found
+        return self.search(call, until=until, deals=deals)
 
     def register(self, call: Call) -> None:
         """Let the portal know of a call nobody waits for."""

@@ -18,6 +18,8 @@ from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.calls.routing import Route
 from itgrix_bx.clock import stamp
 from itgrix_bx.config import Settings
+from itgrix_bx.delivery import turns
+from itgrix_bx.delivery.schedule import IN_FLIGHT_S
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
@@ -132,12 +134,23 @@ class Switchboard:
         if call.direction == INTERNAL or self._employees.is_own_number(call.client_number):
             self._reception.register(call)
             return Reply(DEFERRED)
-        inbound = call.direction == "in"
+        inbound = call.direction == IN
+        if self._follows_another(call):
+            heard = self._reception.search_before_register(call, until=until, deals=self._wants_deals(call))
+            return self._reply(call, heard)
         heard = self._reception.ask(call, search=inbound, until=until, deals=inbound and self._wants_deals(call))
         if inbound:
             return self._reply(call, heard)
         self._journal(heard.events)
         return _registered_or_deferred(heard.portal_call_id)
+
+    def _follows_another(self, call: Call) -> bool:
+        """Whether another call of a number that is no client's is being registered now: at the same moment the portal
+        would make a client for each. By the journal, in which this call stands already, so that of two at least one
+        sees the other."""
+        if not turns.makes_a_client(call) or self._reception.clients.usable(call.client_number):
+            return False
+        return turns.is_registered_beside(call, self._logbook.beside, call.started_at - IN_FLIGHT_S)
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
         """A repeated hook, or another leg: no second registration."""

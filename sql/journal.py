@@ -66,6 +66,17 @@ _FORGOTTEN = (
     .where(calls.c.id.in_(sa.bindparam("ids", expanding=True)))
     .with_for_update(skip_locked=True)
 )
+_BESIDE = (
+    sa.select(calls.c.call_id)
+    .where(
+        calls.c.client_number == sa.bindparam("number"),
+        calls.c.started_at >= sa.bindparam("since"),
+        calls.c.call_id != sa.bindparam("other"),
+    )
+    .order_by(calls.c.started_at.desc())
+    .limit(sa.literal_column("20"))
+    .offset(sa.literal_column("0"))  # SQLite's compiler would write a parameter of its own
+)
 _NO_LEASE: dict[str, None] = dict.fromkeys(_LEASE)
 _GOING_ON = ("open", "registered", "failed")  # `failed`: its registration was
 _EVENT = ("event_id", "call_id", "kind", "at", "data")
@@ -127,6 +138,7 @@ class Journal:
         self._update_call = Prepared(database, _setting(_COLUMNS))
         self._update_and_release = Prepared(database, _setting((*_COLUMNS, *_LEASE)))
         self._events_of = Prepared(database, _EVENTS_OF)
+        self._beside = Prepared(database, _BESIDE)
         self._owners = Prepared(database, _OWNERS)
         self._leased = Prepared(database, _LEASED)
         self._waiting: dict[tuple[tuple[str, ...], bool], Prepared] = {}
@@ -293,6 +305,25 @@ class Journal:
             query = query.where(calls.c.client_number == number)
         ids = self._database.read(lambda c: list(c.execute(query.limit(limit) if limit else query).scalars()))
         return [fold(found) for found in self._events_of_many(ids)]
+
+    def beside(self, call: Call, since: float, *, timeout_s: float = 10.0) -> list[Call]:
+        """The newest 20 other calls with the client's number that began at `since` (unix seconds) or later.
+
+        By the writer, whom nobody waits for longer than `timeout_s`: a caller may be waiting. Raises DatabaseAwayError.
+        """
+        asked = {"number": call.client_number, "since": since, "other": call.call_id}
+        found: list[Call] = self._database.write_together(
+            self._all_beside, asked, ("beside", call.call_id), timeout_s=timeout_s
+        )
+        return found
+
+    def _all_beside(self, connection: Connection, asked: Sequence[Mapping[str, Any]]) -> list[list[Call]]:
+        ids = [[str(call_id) for (call_id,) in self._beside.run(connection, one).fetchall()] for one in asked]
+        known: dict[str, list[Event]] = {call_id: [] for some in ids for call_id in some}
+        for event_id, call_id, kind, at, data in self._events_of.among(connection, list(known)) if known else ():
+            mine = _whose(list(known), call_id)
+            known[mine].append(Event(mine, Kind(kind), at, json.loads(data), event_id))
+        return [[fold(known[call_id]) for call_id in some if known[call_id]] for some in ids]
 
     def unended(self, *, before: float, limit: int) -> list[Call]:
         """Calls for the CRM that began before (unix seconds) and whose end nobody told, newest first."""

@@ -338,10 +338,10 @@ class _Decision:
         if user is None or self._off_duty_too:
             return None
         self._ask("absence")
-        if self.policy.absence and self.people.untold(ABSENCES):
-            self._tell_once({"code": "untold", "what": ABSENCES})
         if self.policy.absence and (away := self.people.absence(user, self.known.at)):
             return {"code": "absent", "until": away.period.until}
+        if self.policy.absence and self.people.untold(ABSENCES):
+            self._tell_once({"code": "untold", "what": ABSENCES})
         self._ask("workday")
         workday = self._workday(user)
         if workday is None and self.policy.workday:

@@ -17,17 +17,19 @@ _REQUEST_S = 30.0
 
 class Intent:
     """Announces in the journal that a request leaves, each time it does. `event_id`: of the last announcement, empty
-    while nothing has left."""
+    while nothing has left. `turn`: raises when it is another's turn, which is seen only after the announcement."""
 
-    def __init__(self, begin: Begin, announce: Callable[[], Event]) -> None:
+    def __init__(self, begin: Begin, announce: Callable[[], Event], turn: Callable[[], object] = lambda: None) -> None:
         self._begin = begin
         self._announce = announce
+        self._turn = turn
         self.event_id = ""
 
     def __call__(self) -> None:
         event = self._announce()
         self._begin(event)
         self.event_id = event.event_id
+        self._turn()
 
 
 def row_of(client: Bitrix24, call: Call) -> StatRow | None:

@@ -14,9 +14,11 @@ from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.config import Settings
+from itgrix_bx.delivery import turns
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
+from itgrix_bx.delivery.turns import Beside
 from itgrix_bx.reception import as_data, not_made_by, registration
 
 _REQUEST_S = 60.0
@@ -34,12 +36,14 @@ class Register:
         directory: Callable[[], Directory],
         numbering: Callable[[], Numbering],
         lines: Callable[[], Lines],
+        beside: Beside,
     ) -> None:
         self._settings = settings
         self._client = client
         self._directory = directory
         self._numbering = numbering
         self._lines = lines
+        self._beside = beside
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
         """What came of it, as events. Raises what `begin` raises; nothing was sent then."""
@@ -56,7 +60,7 @@ class Register:
             found = self._search(call)
         except BitrixError as error:  # a question failed
             return [_failed(call, error)]
-        told = self._send(call, params, begin)
+        told = self._send(call, params, begin, stranger=not _known(call, found))
         # Who was found beside a register that failed may have been made by it: then the search is repeated.
         return [*found, *told] if told[0].kind is Kind.REGISTERED else told
 
@@ -66,8 +70,12 @@ class Register:
             return None
         return row_of_external(self._client, str(params["EXTERNAL_CALL_ID"]))
 
-    def _send(self, call: Call, params: dict[str, object], begin: Begin) -> list[Event]:
-        intent = Intent(begin, lambda: _event(call, Kind.REGISTERING, params=params))
+    def _send(self, call: Call, params: dict[str, object], begin: Begin, *, stranger: bool) -> list[Event]:
+        intent = Intent(
+            begin,
+            lambda: _event(call, Kind.REGISTERING, params=params),
+            lambda: turns.register_turn(call, self._beside) if stranger else None,
+        )
         try:
             registered = self._client.execute(
                 telephony.register(params),
@@ -80,7 +88,7 @@ class Register:
                 advice = f"[portal] default_user {default} is not an active user of the portal: name another"
                 told = fate(error, intent.event_id, call.register_doubt)
                 return [_event(call, Kind.GAVE_UP, step=REGISTER, error=f"{error}; {advice}", **told)]
-            return self._send(call, params | {"USER_ID": default}, begin)
+            return self._send(call, params | {"USER_ID": default}, begin, stranger=stranger)
         except BitrixError as error:
             return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
         return [registration(call.call_id, registered)]
@@ -108,6 +116,11 @@ class Register:
             # Of a call that is found again the portal tells what was made.
             entities = not_made_by(call, entities)
         return [_event(call, Kind.CLIENT, entities=entities)]
+
+
+def _known(call: Call, found: list[Event]) -> bool:
+    """Whether the number is a client's, so that the registration makes none."""
+    return bool(call.entities) or any(event.data["entities"] for event in found)
 
 
 def _is_found_again(call: Call) -> bool:

@@ -96,7 +96,9 @@ class Worker:
         self._logbook = logbook
         self._client = client
         self._steps: dict[str, Step] = {
-            REGISTER: Register(settings, client, directory, lambda: numbers.current, lambda: employees.lines).step,
+            REGISTER: Register(
+                settings, client, directory, lambda: numbers.current, lambda: employees.lines, logbook.journal.beside
+            ).step,
             FINISH: Finish(settings, client, cards, directory).step,
             LEAD: Lead(settings, client, marks).step,
             ATTACH: Attach(settings, client, fetching).step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -289,3 +290,70 @@ def test_the_open_deal_is_on_the_phone_where_the_template_says_so_and_costs_no_r
     before = office.known()["http_requests"]
     assert office.hook("inbound", ID, DID)["CALLERID(name)"] == "Иван Клиентов: Окна"
     assert office.known()["http_requests"] == before + 1
+
+
+# --- two calls of one number at the same moment ---------------------------------------------------
+
+
+def at_once(*hooks: Callable[[], dict[str, str]]) -> list[dict[str, str]]:
+    """The answers of hooks that are called at the same moment."""
+    with ThreadPoolExecutor(len(hooks)) as threads:
+        return [made.result() for made in [threads.submit(hook) for hook in hooks]]
+
+
+@pytest.mark.parametrize("leads", [Leads.LEAD, Leads.NOTHING_OPEN])
+@pytest.mark.parametrize("programs", [1, 2])
+def test_two_calls_of_one_unknown_number_in_the_same_second_make_one_lead(
+    make_office: Callable[..., Office], database_url: str, leads: Leads, programs: int
+) -> None:
+    """The portal looks for a client and makes one without a lock."""
+    offices = [make_office(database={"url": database_url}) for _ in range(programs)]
+    offices[0].portal.seed({"settings": {"register_race_s": 0.3}})
+    for office in offices:
+        rule(office, Line(DID, "office", leads=leads))
+    ids = [f"1700000000.{n}" for n in range(4)]
+    began = time.monotonic()
+    replies = at_once(*(
+        lambda n=n, call_id=call_id: offices[n % programs].hook("inbound", call_id, DID, caller=STRANGER)
+        for n, call_id in enumerate(ids)
+    ))  # fmt: skip
+    assert time.monotonic() - began < offices[0].settings.inbound.deadline + 0.5
+    assert {reply["B24_RC"] for reply in replies} == {"ok"}
+    for call_id in ids:
+        offices[0].hook("hangup", call_id, "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    for call_id in ids:
+        offices[0].until(call_id, "complete")
+    known = offices[0].known()
+    assert [found["phones"] for found in known["leads"]] == [[STRANGER]]
+    assert len(known["statistics"]) == len(ids)
+
+
+@pytest.mark.parametrize("programs", [1, 2])
+def test_two_calls_of_one_known_client_that_end_in_the_same_second_make_one_lead(
+    make_office: Callable[..., Office], database_url: str, programs: int
+) -> None:
+    offices = [make_office(database={"url": database_url}) for _ in range(programs)]
+    for office in offices:
+        rule(office, EAGER)
+    offices[0].portal.faults([{"method": "crm.lead.add", "kind": "slow", "delay_s": 0.3, "times": -1}])
+    ids = [f"1700000000.{n}" for n in range(4)]
+    for call_id in ids:
+        offices[0].hook("inbound", call_id, DID)
+    at_once(*(
+        lambda n=n, call_id=call_id: offices[n % programs].hook("hangup", call_id, "in", DIALSTATUS="NOANSWER")
+        for n, call_id in enumerate(ids)
+    ))  # fmt: skip
+    for call_id in ids:
+        offices[0].until(call_id, "complete")
+    made = lead(offices[0])
+    told = [told_lead(offices[0], call_id) for call_id in ids]
+    assert [what["lead_id"] for what in told if "lead_id" in what] == [made["id"]]
+    assert {what.get("why") for what in told} == {None, f"lead {made['id']} is open"}
+
+
+def test_a_client_whose_other_call_is_being_registered_is_routed_as_ever(office: Office) -> None:
+    office.portal.seed({"settings": {"register_race_s": 0.3}})
+    replies = at_once(*(lambda n=n: office.hook("inbound", f"17.{n}", DID) for n in range(3)))  # type: ignore[misc]
+    assert [reply["B24_ROUTE"] for reply in replies] == ["101"] * 3
+    for n in range(3):
+        eventually(lambda n=n: office.call(f"17.{n}").portal_call_id)

@@ -25,16 +25,20 @@ def search(store: Store, number: str) -> list[dict[str, Any]]:
     return [_entity(store, client) for client in firsts if client]
 
 
-def bind(store: Store, call: Call, params: Params) -> None:
-    """Tie a new call to its client, and create one when asked and allowed."""
+def bind(store: Store, call: Call, params: Params) -> bool:
+    """Tie a new call to its client; whether one is to be created, as far as asked and allowed."""
     if params.get("CRM_ENTITY_TYPE") is not None and params.get("CRM_ENTITY_ID") is not None:
         # isset(): two empty strings bind a bogus object and no search takes place.
         call.entity_type = php.text(params["CRM_ENTITY_TYPE"])
         call.entity_id = php.integer(params["CRM_ENTITY_ID"])
     else:
         find_again(store, call)
-    if php.truthy(params.get("CRM_CREATE")):
-        _create(store, call, params)
+    return php.truthy(params.get("CRM_CREATE")) and _is_created(store, call)
+
+
+def create(store: Store, call: Call, params: Params) -> None:
+    """Make the client that `bind` found missing."""
+    _create_client(store, call, _source(params.get("CRM_SOURCE")))
 
 
 def find_again(store: Store, call: Call) -> None:
@@ -92,11 +96,11 @@ def _entity(store: Store, client: Client) -> dict[str, Any]:
     }
 
 
-def _create(store: Store, call: Call, params: Params) -> None:
+def _is_created(store: Store, call: Call) -> bool:
     if any(user.active and user.is_at(call.phone_number) for user in store.users.values()):
         call.lead_error = "Lead creation is disabled for local users"
-    elif _may_create(store, call):
-        _create_client(store, call, _source(params.get("CRM_SOURCE")))
+        return False
+    return _may_create(store, call)
 
 
 def _may_create(store: Store, call: Call) -> bool:

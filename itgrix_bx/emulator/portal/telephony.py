@@ -21,17 +21,27 @@ _EXTERNAL_ID_WIDTH = 64
 def register(context: Context, params: Params) -> dict[str, Any]:
     """Make a call known, or find it again: same user, number and type, younger than 30 minutes."""
     store = context.store
+    race_s = store.settings.register_race_s
     with store.lock:
         wanted = _wanted_call(store, params)
         known = _same_call(store, wanted, params)
-    if known is None and store.settings.register_race_s:
-        # No lock and no unique key: what another request inserts meanwhile is not seen any more.
-        store.clock.sleep(store.settings.register_race_s)
+        makes = known is None and crm.bind(store, wanted, params)
+        if not race_s:
+            return _made(context, known, wanted, params, makes=makes)
+    # No lock and no unique key: the call and the client another request inserts meanwhile are not seen any more.
+    store.clock.sleep(race_s)
     with store.lock:
-        call = known or _insert(context, wanted, params)
-        if php.truthy(params["SHOW"]) if params.get("SHOW") is not None else True:
-            store.record_card(call.call_id, call.user_id, "show")
-        return _registered(call, again=known is not None)
+        return _made(context, known, wanted, params, makes=makes)
+
+
+def _made(context: Context, known: Call | None, wanted: Call, params: Params, *, makes: bool) -> dict[str, Any]:
+    store = context.store
+    call = known or _insert(context, wanted)
+    if makes:
+        crm.create(store, call, params)
+    if php.truthy(params["SHOW"]) if params.get("SHOW") is not None else True:
+        store.record_card(call.call_id, call.user_id, "show")
+    return _registered(call, again=known is not None)
 
 
 def show(context: Context, params: Params) -> bool:
@@ -121,7 +131,7 @@ def _same_call(store: Store, wanted: Call, params: Params) -> Call | None:
     return None
 
 
-def _insert(context: Context, call: Call, params: Params) -> Call:
+def _insert(context: Context, call: Call) -> Call:
     store = context.store
     if len(call.external_call_id or "") > _EXTERNAL_ID_WIDTH:
         raise RestError("SQL query error!", "ERROR_CORE", 500)
@@ -131,7 +141,6 @@ def _insert(context: Context, call: Call, params: Params) -> Call:
         store.lines[call.line] = Line(call.line)
         store.line_ids[call.line] = store.next_id("lines")
     store.add_call(call)
-    crm.bind(store, call, params)
     return call
 
 
