@@ -26,6 +26,7 @@ _ENTITY = re.compile(rf"({'|'.join(ENTITIES)}):([1-9][0-9]{{0,17}})")
 _SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _ANY_YEAR = 4  # the first that has a 29th of February
 _DAY_MIN = 24 * 60
+_LONGEST_QUOTE = 40
 
 
 class WrongRuleError(ValueError):
@@ -187,25 +188,32 @@ def find(entries: Mapping[str, Entry], number: str, entities: Iterable[Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a rule is read from words and written as words; `form` teaches the words."""
+    """How a rule is read from words and written as words; `form` teaches the words, those in `alone` stand alone."""
 
     parse: Callable[[Sequence[str]], Any]
     text: Callable[[Any], str]
     form: str
+    alone: Collection[str] = ()
 
 
 def parse(name: str, words: Sequence[str]) -> Any:
     """The value of rule `name`. Raises WrongRuleError with a sentence that names the rule."""
     rule = RULES.get(name)
     if rule is None:
-        raise WrongRuleError(f"there is no rule {name!r}; there are {', '.join(RULES)}")
+        raise WrongRuleError(f"there is no rule {_quoted(name)}; there are {', '.join(RULES)}")
     single = [part for word in words for part in re.split(r"[\s,]+", word) if part]
     if not single:
         raise WrongRuleError(f"{name}: give a value: {rule.form}")
     try:
+        if len(single) > 1 and (alone := next((word for word in single if word.lower() in rule.alone), "")):
+            raise ValueError(f"{_quoted(alone)} stands alone")
         return rule.parse(single)
     except ValueError as error:
         raise WrongRuleError(f"{name}: {error}; it is set as {rule.form}") from None
+
+
+def _quoted(said: str) -> str:
+    return repr(said if len(said) <= _LONGEST_QUOTE else said[:_LONGEST_QUOTE] + "…")
 
 
 def text(name: str, value: Any) -> str:
@@ -225,13 +233,13 @@ def whom(said: str, normal: Callable[[str], str]) -> str:
         return word
     number = normal(said) if not re.search(r"[A-Za-z:]", said) else ""
     if not number:
-        raise WrongRuleError(f"{said!r} is no client: give a telephone number, or contact:7, company:3, lead:9")
+        raise WrongRuleError(f"{_quoted(said)} is no client: give a telephone number, or contact:7, company:3, lead:9")
     return number
 
 
 def _one_of(words: Sequence[str], choices: Sequence[str]) -> str:
     if len(words) != 1 or words[0].lower() not in choices:
-        raise ValueError(f"{' '.join(words)!r} is not one of {', '.join(choices)}")
+        raise ValueError(f"{_quoted(' '.join(words))} is not one of {', '.join(choices)}")
     return words[0].lower()
 
 
@@ -242,7 +250,7 @@ def _switch(words: Sequence[str]) -> bool:
 def _number(most: int) -> Callable[[Sequence[str]], int]:
     def read(words: Sequence[str]) -> int:
         if len(words) != 1 or not re.fullmatch(r"[0-9]{1,4}", words[0]) or not 1 <= int(words[0]) <= most:
-            raise ValueError(f"{' '.join(words)!r} is no number from 1 to {most}")
+            raise ValueError(f"{_quoted(' '.join(words))} is no number from 1 to {most}")
         return int(words[0])
 
     return read
@@ -254,7 +262,7 @@ def _order(words: Sequence[str]) -> tuple[str, ...]:
         return ()
     for step in steps:
         if step not in ROLES and not _PERSON.fullmatch(step):
-            raise ValueError(f"{step!r} is nobody who can be tried")
+            raise ValueError(f"{_quoted(step)} is nobody who can be tried")
     if len(set(steps)) < len(steps):
         raise ValueError("somebody is in the order twice")
     if len(steps) > _MOST_STEPS:
@@ -286,21 +294,21 @@ def _hours(words: Sequence[str]) -> tuple[Opening, ...]:
     for word in words:
         if ":" in word:
             if not days:
-                raise ValueError(f"{word!r} has no days before it")
+                raise ValueError(f"{_quoted(word)} has no days before it")
             openings.append(Opening(days, *_span(word)))
             used = True
         else:
             days = _days(word) if used else tuple(sorted({*days, *_days(word)}))
             used = False
     if not used:
-        raise ValueError(f"{words[-1]!r} has no hours behind it")
+        raise ValueError(f"{_quoted(words[-1])} has no hours behind it")
     return tuple(openings)
 
 
 def _days(word: str) -> tuple[int, ...]:
     first, dash, last = word.lower().partition("-")
     if first not in DAYS or (dash and last not in DAYS):
-        raise ValueError(f"{word!r} is no day of the week")
+        raise ValueError(f"{_quoted(word)} is no day of the week")
     begin, end = DAYS.index(first), DAYS.index(last or first)
     length = (end - begin) % 7
     return tuple(sorted((begin + n) % 7 for n in range(length + 1)))
@@ -309,11 +317,11 @@ def _days(word: str) -> tuple[int, ...]:
 def _span(word: str) -> tuple[int, int]:
     match = _SPAN.fullmatch(word)
     if match is None:
-        raise ValueError(f"{word!r} is no interval of the day")
+        raise ValueError(f"{_quoted(word)} is no interval of the day")
     hour, minute, end_hour, end_minute = map(int, match.groups())
     since, until = hour * 60 + minute, end_hour * 60 + end_minute
     if minute > 59 or end_minute > 59 or since >= _DAY_MIN or until > _DAY_MIN or since == until:
-        raise ValueError(f"{word!r} is no interval of the day")
+        raise ValueError(f"{_quoted(word)} is no interval of the day")
     return since, until
 
 
@@ -323,7 +331,7 @@ def _timezone(words: Sequence[str]) -> str:
     try:
         return zoneinfo.ZoneInfo(" ".join(words)).key
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{' '.join(words)!r} is no time zone known here") from None
+        raise ValueError(f"{_quoted(' '.join(words))} is no time zone known here") from None
 
 
 def _holidays(words: Sequence[str]) -> tuple[Holiday, ...]:
@@ -335,17 +343,17 @@ def _holiday(word: str) -> Holiday:
     yearly = len(first) == len("01-31")
     days = [_date(part, yearly, word) for part in (first, last or first)]
     if not yearly and days[1] < days[0]:
-        raise ValueError(f"{word!r} ends before it begins")
+        raise ValueError(f"{_quoted(word)} ends before it begins")
     return Holiday(days[0], days[1], yearly)
 
 
 def _date(part: str, yearly: bool, word: str) -> date:
     if not re.fullmatch(r"[0-9]{2}-[0-9]{2}" if yearly else r"[0-9]{4}-[0-9]{2}-[0-9]{2}", part):
-        raise ValueError(f"{word!r} is no day")
+        raise ValueError(f"{_quoted(word)} is no day")
     try:
         return date.fromisoformat(f"{_ANY_YEAR:04}-{part}" if yearly else part)
     except ValueError:
-        raise ValueError(f"{word!r} is no day of the calendar") from None
+        raise ValueError(f"{_quoted(word)} is no day of the calendar") from None
 
 
 def _text_of_hours(openings: Sequence[Opening]) -> str:
@@ -387,16 +395,18 @@ RULES: dict[str, Rule] = {
     "on": Rule(_switch, _on_off, "on | off"),
     "seconds": Rule(_number(MOST_SECONDS), str, f"a number of seconds, 1 to {MOST_SECONDS}"),
     "order": Rule(
-        _order, lambda value: " ".join(value) or "nobody", _ORDER_FORM
+        _order, lambda value: " ".join(value) or "nobody", _ORDER_FORM, ("nobody",)
     ),
-    "device": Rule(_device, _text_of_device, f"free | any | the states that stop: {' '.join(STATES)}"),
+    "device": Rule(_device, _text_of_device, f"free | any | the states that stop: {' '.join(STATES)}", ("free", "any")),
     "workday": Rule(_switch, _on_off, "on | off"),
     "absence": Rule(_switch, _on_off, "on | off"),
-    "hours": Rule(_hours, _text_of_hours, "mon-fri 09:00-18:00 sat 10:00-14:00 | always"),
+    "hours": Rule(_hours, _text_of_hours, "mon-fri 09:00-18:00 sat 10:00-14:00 | always", ("always",)),
     "timezone": Rule(_timezone, lambda value: value or "local", "Europe/Moscow | local"),
-    "holidays": Rule(_holidays, _text_of_holidays, "2027-01-01..2027-01-08 05-09 | none"),
+    "holidays": Rule(_holidays, _text_of_holidays, "2027-01-01..2027-01-08 05-09 | none", ("none",)),
     "talker_days": Rule(_number(MOST_DAYS), str, f"a number of days, 1 to {MOST_DAYS}"),
     "clients": Rule(lambda words: _one_of(words, ("first", "all")), str, "first | all"),
-    "prefer": Rule(_prefer, lambda value: " ".join(value) or "found", f"{' '.join(ENTITIES)} as wanted | found"),
+    "prefer": Rule(
+        _prefer, lambda value: " ".join(value) or "found", f"{' '.join(ENTITIES)} as wanted | found", ("found",)
+    ),
 }  # fmt: skip
 assert set(RULES) == {each.name for each in fields(Policy)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from itgrix_bx.config import ConfigError
 from itgrix_bx.times import iso
 from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from itgrix_bx.words.routing import say
+from sql.database import Database
 from sql.routing import Routing
+from sql.staff import Staff
 
 if TYPE_CHECKING:
     from itgrix_bx.rehearsal import Rehearsal
@@ -84,6 +87,8 @@ def set_rule(context: Context, rule: str, words: tuple[str, ...], did: str, rese
     did = did.lstrip("+") if reset else _line_named(did)
     value = _understood(rule, words)
     with context.database() as database:
+        if rule == "order" and value:
+            _require_users(database, value.split())
         Routing(database).set(did, rule, value)
     line = f"line {did}" if did else "all lines"
     click.echo(f"{rule} of {line}: taken back." if reset else f"{rule} of {line}: {value}.")
@@ -94,6 +99,17 @@ def _line_named(did: str) -> str:
     if did and (did == EVERY_OTHER or not NAMED.fullmatch(did)):
         raise Problem(f"{did!r} is no line: give a DID or {TRUNK}NAME, or no --did for all lines")
     return did.lstrip("+")
+
+
+def _require_users(database: Database, order: Sequence[str]) -> None:
+    """Raises Problem for a user whom no call would reach; before the portal's list was read, anybody is believed."""
+    directory = Staff(database).directory()
+    named = [int(word.removeprefix("user:")) for word in order if word.startswith("user:")]
+    for user_id in named if directory.synced else ():
+        if user_id not in directory.employees:
+            raise Problem(f"order: the portal has no user {user_id}; `itgrix-bx users list` shows them")
+        if not directory.is_active(user_id):
+            raise Problem(f"order: user {user_id} is dismissed; `itgrix-bx users list` shows who is there")
 
 
 def _understood(rule: str, words: tuple[str, ...]) -> str | None:
@@ -189,6 +205,8 @@ def add_vip(context: Context, whom: str, order: tuple[str, ...], off_duty: bool,
         own = policy.parse("order", order) if order else ()
     except WrongRuleError as error:
         raise Problem(str(error)) from None
+    with context.database() as database:
+        _require_users(database, own)
     _put(context, VIP, Entry(_key(context, whom), own, off_duty, note[:255]))
 
 

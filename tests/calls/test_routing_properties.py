@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itgrix_bx.calls import policy
-from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.directory import Absence, Department, Deputy, Directory, Employee, Structure
 from itgrix_bx.calls.policy import ROLES, RULES, STATES, Entry, Policy, Rules
 from itgrix_bx.calls.routing import Known, Route, Talk, decide
 from itgrix_bx.words import LANGUAGES
@@ -144,6 +144,47 @@ def test_the_same_facts_give_the_same_route_and_it_can_be_kept_and_said(
         said = say(route.steps, language)
         assert said.count(" → ") == len(route.steps) - 1
         assert "{" not in said
+
+
+people = st.lists(
+    st.builds(
+        Employee, user, st.just("U"), st.booleans(), extension, departments=st.lists(user, max_size=3).map(tuple)
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    people=people,
+    tree=st.lists(st.builds(Department, user, st.none() | user, st.none() | somebody), max_size=8),
+    heads=st.dictionaries(user, somebody),
+    deputies=st.lists(st.builds(Deputy, user, somebody), max_size=8),
+    away=st.sets(user),
+    order=st.permutations(["responsible", "deputy", "head", "line"]),
+    responsible=somebody,
+)
+def test_departments_and_deputies_in_a_circle_end(
+    people: list[Employee],
+    tree: list[Department],
+    heads: dict[int, int],
+    deputies: list[Deputy],
+    away: set[int],
+    order: list[str],
+    responsible: int,
+) -> None:
+    structure = Structure(tuple(tree), heads, tuple(deputies), tuple(Absence(user_id) for user_id in away))
+    directory = Directory.of(people, {}, synced=True, structure=structure)
+    client = {"type": "CONTACT", "id": 1, "name": "", "responsible": {"user_id": responsible, "extension": ""}}
+    told = {"order": " ".join(order), "absence": "on"}
+    route = decide(
+        Known(NUMBER, DID, THURSDAY, [client], line_user=1), directory, Rules(policy.with_rules(Policy(), told))
+    )
+    assert len(route.steps) < 60
+    last_tried = [told["user_id"] for told in route.steps if told["code"] in ("try", "next")][-1:]
+    if route.extension:
+        assert directory.is_active(last_tried[0])
+        assert last_tried[0] not in away
 
 
 # A rule without effect, and the step that must be told where the rule decided.

@@ -96,7 +96,13 @@ def test_hours_are_given_as_words_or_as_one_text(machine: Machine) -> None:
         ("hours", "mon 09:60-18:00"), ("hours", "someday 09:00-18:00"), ("timezone", "Mars/Olympus"),
         ("timezone", "../../etc/passwd"), ("holidays", "2027-02-30"), ("holidays", "2027-01-08..2027-01-01"),
         ("holidays", "tomorrow"), ("device", "asleep"), ("workday", "maybe"), ("talker_days", "-1"),
-        ("prefer", "contact", "contact"), ("clients", "none"), ("colour", "red"),
+        ("prefer", "contact", "contact"), ("clients", "none"), ("colour", "red"), ("seconds", "10", "20"),
+        ("seconds", "1.5"), ("seconds", "²"), ("order", "user:"), ("order", "ext:10a"), ("order", "nobody", "deal"),
+        ("order", *(f"ext:{n}" for n in range(30))), ("order", "user:99"), ("order", "x" * 5000),
+        ("device", "free", "busy"), ("workday", "on", "off"), ("absence", "1"), ("hours", "mon", "09:00-09:00"),
+        ("hours", "always", "mon", "09:00-10:00"), ("timezone", "+03:00"), ("holidays", "none", "05-09"),
+        ("holidays", "01-01..2027-01-08"), ("talker_days", "366"), ("prefer", "found", "lead"), ("on", "yes"),
+        ("on", ""), ("seconds", "\x1b[31m5"), ("seconds", "5\n6"),
     ],
 )  # fmt: skip
 def test_a_wrong_rule_is_refused_with_one_sentence_that_names_it(machine: Machine, words: tuple[str, ...]) -> None:
@@ -104,6 +110,8 @@ def test_a_wrong_rule_is_refused_with_one_sentence_that_names_it(machine: Machin
     assert result.exit_code == 1
     assert words[0] in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert len(result.stderr) < 300
+    assert "\x1b" not in result.stderr
     assert all(rule["set"] == "usual" for rule in machine.json("show")["rules"].values())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -62,6 +64,27 @@ def test_a_rule_works_on_the_next_call_without_anybody_being_told(office: Office
     eventually(lambda: office.service.rules.rules.policy(DID).seconds == 25, 5)
     assert office.hook("inbound", "17.2", DID)["B24_ROUTE_SECONDS"] == "25"
     assert office.hook("inbound", "17.3", "74950000009")["B24_ROUTE_SECONDS"] == "15"
+
+
+def test_rules_that_change_while_calls_run_hold_for_the_next_call(office: Office) -> None:
+    stored, numbers, replies, stop = Routing(office.service.database), itertools.count(), list[str](), threading.Event()
+
+    def calls() -> None:
+        while not stop.is_set():
+            replies.append(office.hook("inbound", f"18.{next(numbers)}", DID)["B24_ROUTE"])
+
+    callers = [threading.Thread(target=calls) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for words, extension in (("user:13", "103"), ("responsible", "101"), ("user:12", "102")):
+        stored.set(DID, "order", words)
+        eventually(lambda extension=extension: replies and replies[-1] == extension, 10)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(replies) == {"101", "102", "103"}  # every call went by one of the rules
+    assert f"(line {DID}: order)" in told(office, f"18.{len(replies) - 1}")["route"]
+    assert told(office, "18.0")["route"].startswith("contact 7 → ")
 
 
 def test_a_rule_that_keeps_the_call_from_the_manager_leaves_the_name_and_the_registration(office: Office) -> None:
