@@ -40,6 +40,7 @@ bench:
 	@$(PYTHON) -m bench.ami_events
 	@$(PYTHON) -m bench.requests_per_call --clients product go-like php-like
 	@$(PYTHON) -m bench.waits
+	@$(PYTHON) -m bench.routing_delay
 	@$(PYTHON) -m bench.capacity sweep --seconds $(BENCH_SECONDS) --json $(BENCH_RESULTS)/capacity.jsonl
 	@$(PYTHON) -m bench.capacity sweep --seconds $(BENCH_SECONDS) --clients product --cold-shares 0 0.5
 	@$(PYTHON) -m bench.plot $(BENCH_RESULTS)/capacity.jsonl $(BENCH_RESULTS)/capacity.png
