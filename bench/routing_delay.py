@@ -2,8 +2,8 @@
 
 The `inbound` hook from connect to close, as Asterisk sees it, less one round trip of the portal: a bare client sends
 the same commands just before each hook, to the same double. The policies take turns in one run, each on a line of its
-own; every caller is a client the CRM knows and we have not met. Goal: at most 50 ms (median), whatever the policy. There
-is no manager here: of a phone nothing is known, which is looked up like anything that is.
+own; every caller is a client the CRM knows and we have not met. Goal: at most 50 ms (median), whatever the policy.
+There is no manager here: of a phone nothing is known, which is looked up like anything that is.
 """
 
 from __future__ import annotations
