@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from bx24client import AccessDenied, Bitrix24, BitrixError, MethodNotFound, PortalUser, ScopeMissing
-from itgrix_bx.calls.directory import Absence, Department, Directory, Employee, Period
+from itgrix_bx.calls.directory import ABSENCES, HEADS, Absence, Department, Directory, Employee, Period
 from itgrix_bx.calls.lines import Lines
 from itgrix_bx.calls.numbers import e164
 from sql.database import DatabaseAwayError
@@ -132,26 +132,30 @@ def sync(staff: Staff, portal: Bitrix24) -> Synced:
     people, gaps = portal.users(), []
     today = datetime.now(UTC).date()
     span = today - timedelta(days=1), today + timedelta(days=_AHEAD_DAYS)
-    nodes, gap = _if_told(portal.departments, "heads", "users head")
+    untold: list[str] = []
+    nodes, gap = _if_told(portal.departments, HEADS, "users head", untold)
     gaps.append(gap)
     at_work = [person.id for person in people if person.active]
-    gone, gap = _if_told(lambda: portal.away(at_work, *span), "absences", "users absent")
+    gone, gap = _if_told(lambda: portal.away(at_work, *span), ABSENCES, "users absent", untold)
     gaps.append(gap)
     staff.replace_users(
         (_employee(person) for person in people),
         structure=None if nodes is None else [Department(n.id, n.parent, n.head, n.name) for n in nodes],
         away=None if gone is None else [Absence(a.user_id, Period(a.since, a.until), by_portal=True) for a in gone],
+        untold=untold,
     )
     return Synced(len(people), tuple(filter(None, gaps)))
 
 
-def _if_told(ask: Callable[[], list[T]], what: str, command: str) -> tuple[list[T] | None, str]:
-    """(what the portal says, ""), or (None, why it does not)."""
+def _if_told(ask: Callable[[], list[T]], what: str, command: str, untold: list[str]) -> tuple[list[T] | None, str]:
+    """(what the portal says, ""), or (None, why it does not). `untold` gets what it should have told: a right that the
+    webhook was not given is the administrator's choice, and our own tables are all there is."""
     try:
         return ask(), ""
     except (ScopeMissing, MethodNotFound, AccessDenied) as error:
         return None, f"Bitrix24 does not tell us {what}, they are what `{command}` says: {error}"
     except BitrixError as error:
+        untold.append(what)
         return None, f"{what} could not be read, the last known stay in use: {error}"
 
 

@@ -11,9 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from itgrix_bx.calls.directory import (
-    ABSENCES,
     ALWAYS,
-    HEADS,
     Absence,
     Department,
     Deputy,
@@ -54,10 +52,12 @@ class Staff:
         *,
         structure: Iterable[Department] | None = None,
         away: Iterable[Absence] | None = None,
+        untold: Iterable[str] = (),
     ) -> None:
         """Take a complete list of the portal's users as the new snapshot, in one transaction.
 
-        With it its `structure` and who is `away`; None where the portal did not tell: what was known stays.
+        With it its `structure` and who is `away`; None where the portal did not tell: what was known stays. `untold`:
+        what of HEADS and ABSENCES it should have told.
         """
         now = time.time()
         rows = [_user_row(e, now) for e in employees]
@@ -65,6 +65,7 @@ class Staff:
             raise ValueError("an empty list of users is no answer: the snapshot stays as it was")
         nodes = None if structure is None else [_department_row(d) for d in structure]
         gone = None if away is None else [_absence_row(a.user_id, a.period, by_portal=True) for a in away]
+        missing = " ".join(untold)
 
         def job(connection: Connection) -> None:
             _replace(connection, users, rows)
@@ -72,8 +73,7 @@ class Staff:
                 _replace(connection, departments, nodes)
             if gone is not None:
                 _replace(connection, absences, gone, absences.c.by_portal.is_(True))
-            untold = [what for what, told in ((HEADS, nodes), (ABSENCES, gone)) if told is None]
-            _replace(connection, notes, [{"name": _UNTOLD, "value": " ".join(untold)}], notes.c.name == _UNTOLD)
+            _replace(connection, notes, [{"name": _UNTOLD, "value": missing}], notes.c.name == _UNTOLD)
 
         self._database.write(job)
 

@@ -10,7 +10,9 @@ import pytest
 
 from bx24client import BitrixError
 from itgrix_bx.calls import policy
+from itgrix_bx.calls.directory import Period
 from itgrix_bx.report import details
+from sql import Staff
 from sql.routing import Routing
 from tests.service.conftest import DID, Office, eventually
 
@@ -183,7 +185,7 @@ def test_all_of_it_answered(structured: Office) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    [{"kind": "error"}, {"kind": "not_found"}, {"kind": "blocked"}, {"kind": "result", "result": False},
+    [{"kind": "error"}, {"kind": "blocked"}, {"kind": "result", "result": False},
      {"kind": "result", "result": [{"ID": "5"}, "nonsense"]}, {"kind": "result", "result": [{"NAME": "no id"}]}],
 )  # fmt: skip
 def test_the_structure_was_not_told(structured: Office, how: dict[str, Any]) -> None:
@@ -194,7 +196,7 @@ def test_the_structure_was_not_told(structured: Office, how: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "how", [{"kind": "error"}, {"kind": "not_found"}, {"kind": "result", "result": 5},
+    "how", [{"kind": "error"}, {"kind": "result", "result": 5},
             {"kind": "result", "result": {"Anna": [{"ACCESSIBILITY": "absent", "DATE_FROM_TS_UTC": 1,
                                                     "DATE_TO_TS_UTC": 9}]}}],
 )  # fmt: skip
@@ -203,6 +205,14 @@ def test_the_absences_were_not_told(structured: Office, how: dict[str, Any]) -> 
     assert len(sync(structured)) == 1
     assert structured.hook("inbound", "17.1", DID)["B24_ROUTE"] == "101"
     assert "ext. 101 → absences could not be read from the portal → ring" in why(structured, "17.1")
+
+
+def test_rights_that_were_not_given_are_a_choice_and_said_by_doctor_not_with_every_call(structured: Office) -> None:
+    structured.portal.seed({"settings": {"webhook_scopes": ["telephony", "crm", "user"]}})
+    Staff(structured.service.database).add_absence(11, Period())
+    assert len(sync(structured)) == 2
+    assert structured.hook("inbound", "17.1", DID)["B24_ROUTE"] == ""
+    assert why(structured, "17.1").startswith("contact 7 → responsible, ext. 101 → absent → no head → the normal route")
 
 
 def test_what_was_told_before_stays_in_use(structured: Office) -> None:
