@@ -18,7 +18,7 @@ from itgrix_bx.delivery import turns
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.delivery.turns import Beside
+from itgrix_bx.delivery.turns import AnotherFirst, Beside
 from itgrix_bx.reception import as_data, not_made_by, registration
 
 _REQUEST_S = 60.0
@@ -89,6 +89,9 @@ class Register:
                 told = fate(error, intent.event_id, call.register_doubt)
                 return [_event(call, Kind.GAVE_UP, step=REGISTER, error=f"{error}; {advice}", **told)]
             return self._send(call, params | {"USER_ID": default}, begin, stranger=stranger)
+        except AnotherFirst as error:
+            known = fate(error, intent.event_id, call.register_doubt)
+            return [_event(call, Kind.REGISTER_FAILED, error=str(error), retry_at=turns.again_at(), **known)]
         except BitrixError as error:
             return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
         return [registration(call.call_id, registered)]

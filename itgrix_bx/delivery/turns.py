@@ -7,6 +7,7 @@ said so. Of two at the same moment at least one sees the other and stands back; 
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 
@@ -24,10 +25,14 @@ class AnotherFirst(BitrixError):  # noqa: N818 - named after what happened, as i
     """Another call of this number is with the portal: this one follows. Nothing was sent."""
 
     retryable = True
-    retry_after_s = 1.0
 
     def __init__(self) -> None:
         super().__init__("another call of this number is being registered: this one follows")
+
+
+def again_at() -> float:
+    """When who stood back tries again, unix seconds: soon however often, and not at the same moment as the other."""
+    return time.time() + random.uniform(0.3, 2.0)
 
 
 def makes_a_client(call: Call) -> bool:
