@@ -78,7 +78,8 @@ _ABOUT_A_CHANNEL = frozenset({"CHANNEL STATUS", "HANGUP"})
 
 # Hooks ask for a few dozen variables by constant names.
 _GETS: dict[str, bytes] = {}
-_GETS_KEPT = 256
+_SETS: dict[str, str] = {}
+_KEPT = 256
 
 
 class Digits(str):
@@ -327,7 +328,7 @@ class Session(AGI):
 
     def set_variable(self, name: str, value: object) -> None:
         """Set a channel variable or dialplan function; see `wire.quote` for what becomes of `value`."""
-        received = self._ask(wire.encode(f"SET VARIABLE {quote(name)} {quote(value)}"))
+        received = self._ask(wire.encode(f"{_SETS.get(name) or _set_command(name)} {quote(value)}"))
         if received != _DONE:
             self._answer(received, "SET VARIABLE")
 
@@ -448,8 +449,15 @@ class Session(AGI):
 
 def _get_command(name: str) -> bytes:
     command = wire.encode(f"GET VARIABLE {quote(name)}")
-    if len(_GETS) < _GETS_KEPT:
+    if len(_GETS) < _KEPT:
         _GETS[name] = command
+    return command
+
+
+def _set_command(name: str) -> str:
+    command = f"SET VARIABLE {quote(name)}"
+    if len(_SETS) < _KEPT:
+        _SETS[name] = command
     return command
 
 

@@ -153,16 +153,21 @@ def _pairs(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], prefix: str) 
 
 def _quoted_leaf(item: object) -> str:
     if isinstance(item, Raw):
-        return quote(item, safe="")
+        return _quote(item)
     text = str(clean(item))
     # Most values are dates, numbers and ids; quoting what needs no quotes is half the cost of a batch.
-    return text if _PLAIN.fullmatch(text) else quote(_REFERENCE_WORD.sub("$ ", text), safe="")
+    return text if _PLAIN.fullmatch(text) else _quote(_REFERENCE_WORD.sub("$ ", text))
+
+
+@functools.lru_cache(1024)  # one call's commands hold its number again and again, and the same references
+def _quote(text: str) -> str:
+    return quote(text, safe="")
 
 
 @functools.lru_cache(4096)  # parameters have few names
 def _nested(prefix: str, key: str) -> str:
     if not prefix:
-        return quote(key, safe="")
+        return _quote(key)
     if not key or _BAD_INNER_NAME.search(key):
         raise ValueError(f"PHP cannot take the array key {key!r}")
-    return f"{prefix}[{quote(key, safe='')}]"
+    return f"{prefix}[{_quote(key)}]"

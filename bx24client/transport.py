@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -199,7 +198,7 @@ def _request(url: str, data: Any, length: int, content_type: str) -> requests.Pr
     of which there are none here, and costs half of a request's processor time."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body = "POST", url, data
-    request.headers = CaseInsensitiveDict({**_HEADERS, "Content-Type": content_type, "Content-Length": str(length)})
+    request.headers = {**_HEADERS, "Content-Type": content_type, "Content-Length": str(length)}  # type: ignore[assignment]
     return request
 
 
@@ -484,8 +483,7 @@ class _Adapter(HTTPAdapter):
     def build_response(self, _: requests.PreparedRequest, answer: Any) -> requests.Response:
         # Of the library's own, which also looks for cookies and an encoding, this is what is read.
         response = requests.Response()
-        response.status_code, response.raw = answer.status, answer
-        response.headers = CaseInsensitiveDict(answer.headers)
+        response.status_code, response.raw, response.headers = answer.status, answer, answer.headers
         return response
 
     def close(self) -> None:

@@ -151,6 +151,8 @@ class Rules:
 
     def whose(self, name: str, did: str, trunk: str = "") -> str | None:
         """Where the rule in force was set: a DID, trunk/NAME or ALL_LINES; None: nowhere, it is the usual one."""
+        if not self.own:
+            return None
         places = (self._line(did, trunk), ALL_LINES)
         return next((place for place in places if name in self.own.get(place, ())), None)
 

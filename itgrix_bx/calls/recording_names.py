@@ -18,11 +18,11 @@ def named(events: Iterable[Event]) -> list[str]:
     Any event may name one in `recording`, and in `recordingfile` the one before it.
     """
     names: list[str] = []
-    for event in events:
-        for key in ("recordingfile", "recording"):
-            name = event.data.get(key)
-            if isinstance(name, str) and name:
-                _add(names, name)
+    for name in (event.data.get(key) for event in events for key in ("recordingfile", "recording")):
+        if isinstance(name, str) and name:
+            _add(names, name)
+    if not names:
+        return names
     stamps = {name: stamp[1] for name in names if (stamp := _STAMP.search(name))}
     return sorted(names, key=stamps.__getitem__) if len(stamps) == len(names) else names
 
