@@ -192,7 +192,7 @@ class Planner:
             if not load and (parcel.alone or not self._batches_have_room(cost)):
                 return [parcel]
             full = (
-                len(load) + len(parcel.commands) > MAX_COMMANDS
+                sum(len(p.commands) for p in load) + len(parcel.commands) > MAX_COMMANDS
                 or work + cost > min(most, limit)
                 or size + parcel.size > _MAX_BYTES
                 or not self._batches_have_room(work + cost)

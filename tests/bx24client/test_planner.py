@@ -163,6 +163,15 @@ def test_a_register_never_overtakes_the_search_it_stands_behind() -> None:
     assert len(day.answered) == 400
 
 
+def test_a_batch_of_parcels_with_several_commands_holds_no_more_than_the_portal_takes() -> None:
+    day = Day(level=49)
+    parcels = [day.parcel("show", "finish", lane="outcome", wanted_in=10.0) for _ in range(40)]
+    day.at(day.now, lambda: day.planner.add(parcels))
+    day.run()
+    assert max(sum(len(p.commands) for p in load) for _, load in day.left) <= 50
+    assert set(day.answered) == set(parcels)
+
+
 def test_a_chain_travels_alone() -> None:
     day = Day(level=49)
     day.at(day.now, lambda: day.planner.add([day.parcel("register"), day.parcel("register", "show", chain=True)]))
