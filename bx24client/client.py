@@ -162,22 +162,25 @@ class Bitrix24:
         errand: Callable[[float], Any] | None = None,
         on_leaving: Callable[[], object] | None = None,
         behind: Parcel | None = None,
+        apart: Callable[[], Mapping[str, Command[Any]]] | None = None,
     ) -> Parcel:
         """Commands to be handed to submit(). Raises ValueError for what the portal would misunderstand.
 
         `wanted_in_s`: the seconds within which the answer is of use, by default the lane's. `behind`: a parcel it
-        must not overtake.
+        must not overtake, to whose commands its own may refer; `apart`: the commands that do not, for when it leaves
+        without it.
         """
         if lane not in LANES:
             raise ValueError(f"no such lane: {lane!r}; there are {', '.join(LANES)}")
         if errand is None:
-            _check(commands, chain)
+            _check({**behind.commands, **commands} if apart is not None and behind is not None else commands, chain)
         now = self.budget.clock()
         wanted = WANTED_WITHIN_S[lane] if wanted_in_s is None else wanted_in_s
         ends = now + (self.timeouts.total if timeout_s is None else timeout_s)
         return Parcel(
-            commands, lane, now + wanted, ends, chain=chain, errand=errand, on_leaving=on_leaving, behind=behind
-        )
+            commands, lane, now + wanted, ends, chain=chain, errand=errand, on_leaving=on_leaving, behind=behind,
+            apart=apart,
+        )  # fmt: skip
 
     def submit(self, *parcels: Parcel) -> None:
         """Let parcels leave when it is their turn, without waiting: `parcel.future` gets a BatchResult, or the
@@ -296,6 +299,8 @@ class Bitrix24:
 
     def _send(self, going: Load) -> list[BatchResult]:
         """One request for all of them. Raises BitrixError when it failed as a whole."""
+        for parcel in going:
+            parcel.left_in(going)
         deadline = max(parcel.ends_by for parcel in going)
         first = going[0]
         if first.errand is not None:
@@ -317,9 +322,10 @@ class Bitrix24:
         halt = going[0].chain
         single = len(going) == 1
         names = [{key: key if single else f"p{n}_{key}" for key in parcel.commands} for n, parcel in enumerate(going)]
-        commands = {
-            names[n][key]: command for n, parcel in enumerate(going) for key, command in parcel.commands.items()
-        }
+        commands: dict[str, Command[Any]] = {}
+        for parcel, named in zip(going, names, strict=True):
+            known = named if parcel.behind not in going else names[going.index(parcel.behind)] | named
+            commands |= {named[key]: command.renamed(known) for key, command in parcel.commands.items()}
         body = encode_batch(commands, halt=halt)
         reply = _quickly(lambda: self._call("batch", body, self._until(deadline, batch=True)), deadline)
         self._learn_batch(commands, reply.get("result"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -24,18 +24,19 @@ _KEY = re.compile(r"[A-Za-z0-9_]{1,64}")
 class Ref(php.Raw):
     """The result of an earlier command of the same batch: `Ref("reg", "CALL_ID")`, on the wire `$result[reg][CALL_ID]`.
 
-    Only allowed in a batch with `halt=True`: when the earlier command failed, the server would not
-    put in nothing but the whole map of results.
+    Allowed in a batch with `halt=True`, or in a command that is `harmless`: when the earlier command failed, the
+    server would not put in nothing but the whole map of results.
     """
 
     key: str
+    path: tuple[str, ...]
 
     def __new__(cls, key: str, *path: str) -> Ref:
         for part in (key, *path):
             if not _KEY.fullmatch(part):
                 raise ValueError(f"a reference cannot hold {part!r}")
         ref = super().__new__(cls, f"$result[{key}]" + "".join(f"[{part}]" for part in path))
-        ref.key = key
+        ref.key, ref.path = key, path
         return ref
 
 
@@ -45,13 +46,14 @@ class Command(Generic[T]):
 
     `parse` gets the bare `result` of the answer and raises ValueError, TypeError or KeyError when it
     is not what the method promises. `idempotent`: sending it twice does no harm, so the client may
-    repeat it when an answer was lost.
+    repeat it when an answer was lost. `harmless`: so does any nonsense in its parameters.
     """
 
     method: str
     params: Mapping[str, Any]
     parse: Callable[[Any], T]
     idempotent: bool = False
+    harmless: bool = False
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method):
@@ -77,6 +79,10 @@ class Command(Generic[T]):
         """All references inside the parameters."""
         return tuple(_references(self.params))
 
+    def renamed(self, names: Mapping[str, str]) -> Command[T]:
+        """The same, for a batch in which the commands it refers to have these keys."""
+        return replace(self, params=_renamed(self.params, names)) if self.references else self
+
     @cached_property
     def encoded(self) -> str:
         """The string the batch method takes: `method?query`. Raises ValueError for what has no form in a query."""
@@ -98,6 +104,16 @@ class Answer(Generic[T]):
     value: T
     total: int | None = None
     next: int | None = None
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Ref):
+        return Ref(names.get(value.key, value.key), *value.path)
+    if isinstance(value, Mapping):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_renamed(item, names) for item in value]
+    return value
 
 
 def _references(value: object) -> Iterator[Ref]:
@@ -130,7 +146,7 @@ def _check_member(key: str, command: Command[Any], earlier: set[str], *, halt: b
     if command.method.casefold() in FORBIDDEN_IN_BATCH:
         raise ValueError(f"{command.method} is not allowed in a batch")
     for ref in command.references:
-        if not halt:
+        if not (halt or command.harmless):
             raise ValueError("a reference needs halt=True: a failed command would be taken for its result")
         if ref.key not in earlier:
             raise ValueError(f"a reference to {ref.key!r}, which is not an earlier command")

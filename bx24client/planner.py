@@ -29,16 +29,17 @@ CALLER, CARD, LATER = "caller", "card", "later"
 LIVE: Final = frozenset({CALLER, CARD})
 # Seconds after which a result is of less use, by lane; who knows better says so.
 WANTED_WITHIN_S: Final[dict[str, float]] = {
-    "caller": 1.5, "card": 2.0, "outcome": 10.0, "recording": 30.0, "background": 60.0,
+    "caller": 1.5, "card": 1.5, "outcome": 10.0, "recording": 30.0, "background": 60.0,
 }  # fmt: skip
 # Of the rate, for what can wait: callers and cards that would be late leave earlier, and what is not used lets the
 # bucket run empty, for the next rush.
 PACE: Final = 0.5
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
-_PARTED_S = 1.36  # who has this long to be answered is not parted from what stands behind it
 _RIDES_S = 0.7  # a card waits this long for a place in a caller's load
 _DEMAND_S = 10.0
+# Places are plenty while no more than this share of the bucket is taken, by who would leave at once.
+_PLENTY: Final = {CALLER: 0.5, CARD: 0.5, LATER: 0.2}
 # Seconds of work in a batch without a caller who can be answered in time: so much, or up to the second number when more
 # has piled up (late together rather than one after the other). The portal ends a request after 60 s.
 _ROOM_S: Final = {CALLER: (1.5, 1.5), CARD: (1.5, 10.0), LATER: (30.0, 30.0)}
@@ -55,6 +56,8 @@ class Parcel:
     as does one with an `errand`, a request that is no command. `on_leaving` is called just before the
     parcel leaves; when it raises, the parcel stays and its future gets that exception. `behind` another
     parcel it never overtakes: it leaves in the same load after it, or when that one has been answered.
+    Its commands may refer to that one's; `apart` makes those it has when it leaves without it, of the same methods or
+    fewer.
     """
 
     commands: Mapping[str, Command[Any]]
@@ -65,6 +68,7 @@ class Parcel:
     errand: Callable[[float], Any] | None = None  # gets the seconds it may take
     on_leaving: Callable[[], object] | None = None
     behind: Parcel | None = None
+    apart: Callable[[], Mapping[str, Command[Any]]] | None = None
     future: Future[BatchResult] = field(default_factory=Future)
     since: float = 0.0
     number: int = 0
@@ -75,6 +79,11 @@ class Parcel:
     def __post_init__(self) -> None:
         self.methods = [command.method for command in self.commands.values()]
         self.size = sum(len(command.params.get("FILE_CONTENT") or "") for command in self.commands.values())
+
+    def left_in(self, load: Sequence[Parcel]) -> None:
+        """It leaves with these: from here on its commands are those it is sent with."""
+        if self.apart is not None and self.behind not in load:
+            self.commands, self.apart = self.apart(), None
 
     @property
     def kind(self) -> str:
@@ -110,12 +119,15 @@ class Planner:
 
     @property
     def plenty(self) -> bool:
-        """Whether a command may leave at once on its own."""
+        """Whether a caller's command may leave at once on its own."""
+        return self._plenty(CALLER)
+
+    def _plenty(self, kind: str) -> bool:
         now = self._clock()
         while self._asked and self._asked[0] < now - _DEMAND_S:
             self._asked.popleft()
         calm = len(self._asked) <= self._budget.pace() * _DEMAND_S
-        return calm and self._budget.level() + 1.0 <= self._budget.room / 2
+        return calm and self._budget.level() + 1.0 <= self._budget.room * _PLENTY[kind]
 
     def add(self, parcels: Iterable[Parcel]) -> None:
         """Let parcels wait that were handed in together, so would leave in one request."""
@@ -202,14 +214,7 @@ class Planner:
             load.append(parcel)
             counts.update(map(str.casefold, parcel.methods))
             work, most, size = work + cost, min(most, limit), size + parcel.size
-        return self._whole(load, waiting)
-
-    def _whole(self, load: Load, waiting: Sequence[Parcel]) -> Load:
-        """A load without those who can wait for the next and would be parted from what stands behind them: that would
-        come two loads later."""
-        parted = {p.behind for p in waiting if p.behind in load and p not in load}
-        later = self._clock() + self._overhead() + _PARTED_S
-        return load[:1] + [p for p in load[1:] if p not in parted or p.wanted_by < later]
+        return load
 
     def _room_for(self, parcel: Parcel, cost: float, rooms: Mapping[str, float]) -> float:
         """Seconds of work that a batch with `parcel` in it may hold."""
@@ -238,7 +243,7 @@ class Planner:
         now = self._clock()
         head = load[0]
         room = self._budget.delay(head.lane, now - head.since)
-        if self.plenty:
+        if self._plenty(kind):
             return room
         leaves_at = self._paced_at(kind)
         if kind == CALLER:
@@ -257,9 +262,13 @@ class Planner:
         return self._left_at[kind] + 1.0 / (self._budget.pace() * PACE * share)
 
     def _cards_need(self, load: Load, paced_at: float) -> float:
-        """When a load of cards leaves: in time for its first, if it did not find a place in a caller's load."""
+        """When a load of cards leaves: in time for its first, if it did not find a place in a caller's load. The next
+        of those is never far where cards fit into them."""
         head = load[0]
-        paced_at = min(paced_at, head.wanted_by - sum(map(self._cost, load)) - self._overhead())
+        latest = head.wanted_by - sum(map(self._cost, load)) - self._overhead()
+        if self._cards_fit(load):
+            return latest
+        paced_at = min(paced_at, latest)
         rides = any(p.kind == CALLER for p in self._waiting)
         return max(paced_at, head.since + _RIDES_S) if rides else paced_at
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from bx24client import (
     AuthFailed,
@@ -49,9 +49,11 @@ _REQUEST_S = 30.0  # a live request is given up after this; delivery tries again
 # for settled when the portal's 60 s after that are over too (schedule.IN_FLIGHT_S).
 _LEAVES_WITHIN_S = 12.0
 _PROBE_S = 5.0
-_CARD_WITHIN_S = 0.7  # after the caller's deadline: a registration that comes later makes the card late
+# After the caller's deadline, when phones ring at the latest: what comes later makes the card late, by itself or
+# because the card comes after it.
+_CARD_WITHIN_S, _REGISTER_WITHIN_S = 1.5, 0.7
 _COMFORT = 0.75  # share of the deadline that search and register together may typically take
-_SPARE_S = 0.1  # of the deadline, for our own work around the request
+_SPARE_S = 0.15  # of the deadline, for our own work around the request
 
 _NO_DEALS_S = 600.0  # how long a portal that may not tell deals is not asked for them
 
@@ -197,7 +199,7 @@ class Reception:
             searching = self._search_parcel(
                 call, answer, until, lane, deals=deals, in_doubt=lambda: _has_failed(registering)
             )
-            registering = self._register_parcel(call, _nobody(), until + _CARD_WITHIN_S, "card", behind=searching)
+            registering = self._registration_behind(call, searching, until)
             self._portal.submit(searching, registering)
 
     def _chain(self, call: Call, answer: _Answer, until: float, lane: str, *, deals: bool) -> Parcel:
@@ -209,14 +211,12 @@ class Reception:
             "search": telephony.search_crm_entities(call.client_number),
             "register": telephony.register(call.register_params or {}),
         }
-        card = self._inbound().card_at_once
-        if card:
-            # Of nobody found the reference leaves an empty list, which as one element of a list names user 0: no one.
-            commands["show"] = telephony.show(Ref("register", "CALL_ID"), [Ref("search", "0", "ASSIGNED_BY_ID")])
+        if self._inbound().card_at_once:
+            commands["show"] = _card_for(_FOUND_FIRST)
         if deals and self._may_ask_deals(_SEARCH, _REGISTER):
             commands["deals"] = deals_of_found()
         return self._parcel(
-            call, commands, until, lane, lambda future: self._chained(call, answer, until, future, card), chain=True
+            call, commands, until, lane, lambda future: self._chained(call, answer, until, future), chain=True
         )
 
     def _search_parcel(
@@ -254,6 +254,29 @@ class Reception:
             call, commands, until, lane, lambda future: self._registered(call, answer, future), behind=behind
         )
 
+    def _registration_behind(self, call: Call, searching: Parcel, until: float) -> Parcel:
+        """The registration of a call whose search may leave without it, with the card for the responsible found."""
+        registering = {"register": telephony.register(call.register_params or {})}
+        if not self._inbound().card_at_once:
+            within = until + _REGISTER_WITHIN_S
+            return self._register_parcel(call, _nobody(), within, "card", behind=searching)
+
+        def apart() -> dict[str, Command[Any]]:
+            user_id = _responsible(searching)
+            if user_id is None or time.monotonic() > until + _CARD_WITHIN_S:
+                return dict(registering)
+            return {**registering, "show": _card_for(user_id)}
+
+        return self._parcel(
+            call,
+            {**registering, "show": _card_for(_FOUND_FIRST)},
+            until + _CARD_WITHIN_S,
+            "card",
+            lambda future: self._registered(call, _nobody(), future, _responsible(searching)),
+            behind=searching,
+            apart=apart,
+        )
+
     def _parcel(
         self,
         call: Call,
@@ -265,6 +288,7 @@ class Reception:
         timeout_s: float = _REQUEST_S,
         chain: bool = False,
         behind: Parcel | None = None,
+        apart: Callable[[], dict[str, Command[Any]]] | None = None,
     ) -> Parcel:
         leaves_by = time.monotonic() + _LEAVES_WITHIN_S
 
@@ -280,6 +304,7 @@ class Reception:
             chain=chain,
             on_leaving=still_in_time,
             behind=behind,
+            apart=apart,
         )
         parcel.future.add_done_callback(self._safely(call, done))
         return parcel
@@ -296,7 +321,7 @@ class Reception:
 
     # --- answers ----------------------------------------------------------------------------------
 
-    def _chained(self, call: Call, answer: _Answer, until: float, future: Future[BatchResult], card: bool) -> None:
+    def _chained(self, call: Call, answer: _Answer, until: float, future: Future[BatchResult]) -> None:
         try:
             result = future.result()
         except BitrixError as error:
@@ -305,8 +330,8 @@ class Reception:
         entities = self._entities(call, result, until)
         registered, event = _outcome_of_register(call, result)
         deals = self._deals(call, result, entities, registered.created if registered else ())
-        if registered and card and entities and result.get("show") and (person := entities[0]["responsible"]):
-            event.data["card"] = [person["user_id"]]
+        if registered and entities and (person := entities[0]["responsible"]):
+            _note_card(event, result, person["user_id"])
         events = [*_client_event(call, entities, deals), event]
         self._tell(answer, Heard(entities, registered.call_id if registered else "", deals, events, _lack(entities)))
 
@@ -326,13 +351,18 @@ class Reception:
         events = _client_event(call, entities, deals)
         self._tell(answer, Heard(entities, deals=deals, events=events, lack=_lack(entities)))
 
-    def _registered(self, call: Call, answer: _Answer, future: Future[BatchResult]) -> None:
+    def _registered(
+        self, call: Call, answer: _Answer, future: Future[BatchResult], responsible: int | None = None
+    ) -> None:
+        """`responsible`: whose card came up with it, if one did."""
         try:
             result = future.result()
         except BitrixError as error:
             self._tell(answer, Heard(events=[failure(call, error)]))
             return
         registered, event = _outcome_of_register(call, result)
+        if registered and responsible is not None:
+            _note_card(event, result, responsible)
         self._tell(answer, Heard(None, registered.call_id if registered else "", events=[event]))
 
     def _tell(self, answer: _Answer, heard: Heard) -> None:
@@ -410,6 +440,31 @@ def not_made_by(call: Call, entities: Entities) -> Entities:
 
 def _lack(entities: Entities | None) -> str:
     return REFUSED if entities is None else ""
+
+
+# Of nobody found the reference leaves an empty list, which as one element of a list names user 0: no one.
+_FOUND_FIRST: Final = Ref("search", "0", "ASSIGNED_BY_ID")
+
+
+def _card_for(user_id: int | Ref) -> Command[bool]:
+    """The card of the call registered before it in the same batch."""
+    return telephony.show(Ref("register", "CALL_ID"), [user_id])
+
+
+def _note_card(event: Event, result: BatchResult, user_id: int) -> None:
+    """With the registration, whose card is up. One that failed is shown when the phone rings."""
+    if "show" in result and result.error("show") is None and result["show"]:
+        event.data["card"] = [user_id]
+
+
+def _responsible(searching: Parcel) -> int | None:
+    """Of the entity found first; None when nobody, or nothing has come back yet."""
+    if not searching.future.done() or searching.future.exception() is not None:
+        return None
+    found = searching.future.result()
+    entities: list[CrmEntity] = found["search"] if found.error("search") is None else []
+    person = entities[0].responsible if entities else None
+    return None if person is None else person.user_id
 
 
 def _has_failed(parcel: Parcel) -> bool:

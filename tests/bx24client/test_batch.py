@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -15,6 +16,7 @@ from bx24client import (
     Command,
     MethodBlocked,
     NotRun,
+    Parcel,
     RateLimited,
     Ref,
     ScopeMissing,
@@ -62,6 +64,43 @@ def test_behind_a_halt_nothing_was_run(portal: ScriptedPortal, client: Bitrix24)
         assert isinstance(error_behind, NotRun)
         assert not error_behind.maybe_done
         assert error_behind.failed_key == "k1"
+
+
+def test_a_harmless_command_may_refer_to_its_neighbour_without_a_halt(portal: ScriptedPortal, client: Bitrix24) -> None:
+    portal.steps = [batch({"found": "17.1", "show": True})]
+    commands = {"found": Command("m", {}, str), "show": telephony.show(Ref("found", "CALL_ID"), [7])}
+    assert client.batch(commands, halt=False)["show"] is True
+    assert "CALL_ID=$result[found][CALL_ID]" in unquote(portal.requests[0].params["cmd"]["show"])
+    with pytest.raises(ValueError, match="halt=True"):
+        client.batch({**commands, "end": Command("finish", {"CALL_ID": Ref("found")}, str)}, halt=False)
+
+
+def _followed(client: Bitrix24) -> tuple[Parcel, Parcel]:
+    """A search, and what stands behind it and refers to what it finds."""
+    first = client.parcel({"search": Command("find", {}, str)}, lane="caller")
+    follower = client.parcel(
+        {"show": telephony.show("17.1", [Ref("search", "0")])},
+        lane="card", behind=first, apart=lambda: {"show": telephony.show("17.1", [12])},
+    )  # fmt: skip
+    return first, follower
+
+
+def test_in_a_shared_batch_a_reference_follows_the_command_it_means(portal: ScriptedPortal, client: Bitrix24) -> None:
+    portal.steps = [batch({"p0_search": "x", "p1_show": True})]
+    first, follower = _followed(client)
+    client.submit(first, follower)
+    assert follower.future.result(5)["show"] is True
+    assert "USER_ID[0]=$result[p0_search][0]" in unquote(portal.requests[0].params["cmd"]["p1_show"])
+
+
+def test_who_leaves_without_the_parcel_before_it_refers_to_nothing(portal: ScriptedPortal, client: Bitrix24) -> None:
+    portal.steps = [answers({"result": "x"}), answers({"result": True})]
+    first, follower = _followed(client)
+    client.submit(first)
+    assert first.future.result(5)["search"] == "x"
+    client.submit(follower)
+    assert follower.future.result(5)["show"] is True
+    assert portal.requests[1].params == {"CALL_ID": "17.1", "USER_ID": [12]}
 
 
 @pytest.mark.parametrize("halt", [True, False])
