@@ -192,10 +192,13 @@ class Bitrix24:
         """Whether a command would leave at once on its own."""
         return self._gate.plenty
 
-    def has_room(self, method: str) -> bool:
-        """Whether the portal's limit of working time lets a command of `method` leave now."""
+    def has_room(self, *methods: str) -> bool:
+        """Whether the portal's limit of working time lets a command of each of `methods` leave now, in one batch where
+        they are several."""
         with self._gate.lock:
-            return self._worktime.room(method) > 0
+            free = all(self._worktime.room(method) > 0 for method in methods)
+            work = sum(map(self._worktime.cost, methods))
+            return free and (len(methods) < 2 or work <= self._worktime.batch_room_s())
 
     def upload(
         self,

@@ -6,9 +6,11 @@ import logging
 import re
 import secrets
 import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
-from bx24client import AuthFailed, Bitrix24, BitrixError, FileRefused, PortalError, telephony
+from bx24client import AuthFailed, BatchResult, Bitrix24, BitrixError, Command, FileRefused, PortalError, telephony
 from itgrix_bx.calls.call import Call, Doubt, Recording
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
@@ -22,11 +24,40 @@ from itgrix_bx.delivery.trouble import fate, retry_in
 
 log = logging.getLogger("itgrix_bx.delivery")
 
+_ATTACH = "telephony.externalCall.attachRecord"
 _REQUEST_S = 60.0
+_BESIDE_FINISH = 1024 * 1024  # bytes; what is larger must not make an outcome late, or a request too large for it
 _UPLOAD_FROM = 5 * 1024 * 1024  # bytes; larger recordings go to an uploadUrl instead of base64
 _SLOWEST_LINE = 128 * 1024  # bytes a second an upload may be as slow as
 _LONGEST_PAUSE_S = 600.0
 _LONGEST_BLOCK_S = 3600.0  # a person must act: all calls wait, and each try is a line in the journal
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A recording that leaves in the request that finishes its call, behind that: one request in place of two.
+
+    Each command stands for itself (no `halt`): of a finish that was refused the attach is refused too, which does no
+    harm, and of one that another request has done it works.
+    """
+
+    call: Call
+    command: Command[int]
+    intent: Intent
+
+    def came_of(self, result: BatchResult) -> list[Event]:
+        """What became of it, from a result with `finish` and `attach`."""
+        error = result.error("attach")
+        if error is None:
+            return [_event(self.call, "uploaded", file_id=result["attach"])]
+        if result.error("finish") is not None:
+            return self.not_yet(error)
+        return [_failed(self.call, error, **fate(error, self.intent.event_id, None))]
+
+    def not_yet(self, error: BitrixError) -> list[Event]:
+        """The call is not finished: the recording has its turn after that."""
+        left = self.intent.event_id
+        return [_event(self.call, "waiting", **fate(error, left, None))] if left else []
 
 
 class Attach:
@@ -47,11 +78,44 @@ class Attach:
                 return [self._again(call, call.recording.doubt, patient, begin)]
             return [self._send(call, patient, begin)]
         except RefusedError as error:
-            return [self._over(call, "refused", str(error))]
+            return [_over(call, "refused", str(error))]
         except NotReadyError as error:
             return [self._not_ready(call, patient, error)]
         except BitrixError as error:  # a question failed
-            return [self._failed(call, error)]
+            return [_failed(call, error)]
+
+    def beside_finish(self, call: Call, begin: Begin) -> Beside | None:
+        """The call's recording for the request that finishes it; None where it has to have its own turn: it is not
+        whole yet, large, to be converted or fetched, or something has gone wrong before."""
+        if not self._may_be_beside_finish(call):
+            return None
+        try:
+            with self._collect(call, patient=True) as ready:
+                if ready.size > _BESIDE_FINISH:
+                    return None
+                facts = _facts(call, ready) | {"name": self._name(call, ready.suffix), "bytes": ready.size}
+                command = telephony.attach_record(call.portal_call_id, facts["name"], ready.content())
+        except (NotReadyError, RefusedError):
+            return None
+        if facts["sha256"] == call.recording.sent:
+            return None
+        return Beside(call, command, Intent(begin, lambda: Event(call.call_id, Kind.ATTACHING, time.time(), facts)))
+
+    def _may_be_beside_finish(self, call: Call) -> bool:
+        recording = call.recording
+        new = recording.doubt is None and not recording.tries and not call.finish_tries
+        mine = not self._settings.recordings.mp3 and not self._fetching.public_url
+        wanted = call.needs_recording and recording.state == "waiting"
+        return new and mine and wanted and self._client.has_room("telephony.externalCall.finish", _ATTACH)
+
+    def _collect(self, call: Call, *, patient: bool) -> AbstractContextManager[Ready]:
+        return self._collector.collect(
+            call.recording.paths,
+            began_at=call.started_at,
+            ended_at=call.ended_at or 0.0,
+            patient=patient,
+            voicemail=call.recording.voicemail,
+        )
 
     def _wait_ends(self, call: Call) -> float:
         return (call.ended_at or call.started_at) + self._settings.recordings.wait
@@ -69,15 +133,8 @@ class Attach:
 
     def _send(self, call: Call, patient: bool, begin: Begin, earlier_name: str = "") -> Event:
         """`earlier_name`: of a request of which the portal does not show us whether it took the file."""
-        with self._collector.collect(
-            call.recording.paths,
-            began_at=call.started_at,
-            ended_at=call.ended_at or 0.0,
-            patient=patient,
-            voicemail=call.recording.voicemail,
-        ) as ready:
-            facts: dict[str, Any] = {"paths": call.recording.paths, "left_out": ready.left_out}
-            facts["sha256"] = ready.sha256()
+        with self._collect(call, patient=patient) as ready:
+            facts = _facts(call, ready)
             if facts["sha256"] == call.recording.sent:
                 return _event(call, "uploaded", **facts, note="what is there the portal has already")
             known = earlier_name.endswith(f".{ready.suffix}")
@@ -90,7 +147,7 @@ class Attach:
                 if known and isinstance(error, PortalError) and retry_in(error, 0) is None:
                     note = "the portal refuses the name a second time and does not show its statistics: it has the file"
                     return _event(call, "uploaded", note=note)
-                return self._failed(call, error, **fate(error, intent.event_id, call.recording.doubt))
+                return _failed(call, error, **fate(error, intent.event_id, call.recording.doubt))
 
     def _name(self, call: Call, suffix: str) -> str:
         # Unique in the portal's month folder, which all its calls share, and lower case to its end.
@@ -152,19 +209,25 @@ class Attach:
         if patient or blocked:
             again = again if blocked else min(again, self._wait_ends(call) + 0.1)
             return _event(call, "waiting", detail=str(error), retry_at=again)
-        return self._over(call, "missing", f"{error}; given up after {waited:.0f} s ([recordings] wait)")
+        return _over(call, "missing", f"{error}; given up after {waited:.0f} s ([recordings] wait)")
 
-    def _failed(self, call: Call, error: BitrixError, **fate_of_it: object) -> Event:
-        wait = retry_in(error, call.recording.tries)
-        if wait is None:
-            return self._over(call, "refused", str(error))
-        return _event(call, "waiting", error=hidden(str(error)), retry_at=time.time() + wait, **fate_of_it)
 
-    def _over(self, call: Call, state: str, why: str) -> Event:
-        """Said once; a person may put it right and let it be tried again."""
-        log.warning("call %s: its recording is %s: %s", call.call_id, state, why)
-        detail = f"{why}; to try again: itgrix-bx calls retry {call.call_id}"
-        return _event(call, state, detail=detail, paths=call.recording.paths)
+def _facts(call: Call, ready: Ready) -> dict[str, Any]:
+    return {"paths": call.recording.paths, "left_out": ready.left_out, "sha256": ready.sha256()}
+
+
+def _failed(call: Call, error: BitrixError, **fate_of_it: object) -> Event:
+    wait = retry_in(error, call.recording.tries)
+    if wait is None:
+        return _over(call, "refused", str(error))
+    return _event(call, "waiting", error=hidden(str(error)), retry_at=time.time() + wait, **fate_of_it)
+
+
+def _over(call: Call, state: str, why: str) -> Event:
+    """Said once; a person may put it right and let it be tried again."""
+    log.warning("call %s: its recording is %s: %s", call.call_id, state, why)
+    detail = f"{why}; to try again: itgrix-bx calls retry {call.call_id}"
+    return _event(call, state, detail=detail, paths=call.recording.paths)
 
 
 def _may_be_fetched(recording: Recording) -> bool:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bx24client import Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
+from bx24client import BatchResult, Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
 from itgrix_bx.calls import outcome, portal
 from itgrix_bx.calls.call import Call, Doubt
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of
+from itgrix_bx.delivery.attach import Beside
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import FINISH, back_off, settled_at
 from itgrix_bx.delivery.trouble import failed, fate
@@ -27,7 +28,16 @@ _MOST_FORGOTTEN = 3
 class Finish:
     """Finishes a call. Two finishes at once make two activities, so nothing is sent while one may still run."""
 
-    def __init__(self, settings: Settings, client: Bitrix24, cards: Cards, directory: Callable[[], Directory]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Bitrix24,
+        cards: Cards,
+        directory: Callable[[], Directory],
+        recording: Callable[[Call, Begin], Beside | None],
+    ) -> None:
+        """`recording`: what may leave in the same request."""
+        self._recording = recording
         self._settings = settings
         self._client = client
         self._cards = cards
@@ -38,7 +48,7 @@ class Finish:
         try:
             if call.finish_doubt is not None and (known := self._known(call, call.finish_doubt)):
                 return [known]
-            return [self._send(call, self._params(call), begin)]
+            return self._send(call, self._params(call), begin, self._recording(call, begin))
         except BitrixError as error:  # a question failed
             return [_failed(call, error)]
 
@@ -55,31 +65,44 @@ class Finish:
         )
         return portal.finish_params(call, result)
 
-    def _send(self, call: Call, params: dict[str, Any], begin: Begin) -> Event:
+    def _send(self, call: Call, params: dict[str, Any], begin: Begin, beside: Beside | None) -> list[Event]:
         others = self._cards.close(call, params["USER_ID"])
         intent = Intent(begin, lambda: _event(call, Kind.FINISHING, params=params))
+        told: list[Event] = []
         try:
-            return _finished(call, self._request(call, params, others, intent))
+            result = self._request(call, params, others, intent, beside)
+            if result.error("finish") is None:
+                finished = _finished(call, result["finish"])
+                return [finished, *beside.came_of(result)] if beside else [finished]
+            told = beside.came_of(result) if beside else []
+            raise result.errors["finish"]
         except UserNotActive as error:  # dismissed since: the default user is the successor
             default = self._settings.portal.default_user
             if params["USER_ID"] == default:
-                return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
-            return self._send(call, params | {"USER_ID": default}, begin)
+                return [*told, _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))]
+            return [*told, *self._send(call, params | {"USER_ID": default}, begin, None)]
         except CallNotFound as error:
-            return self._not_found(call, error, intent)
+            return [*told, self._not_found(call, error, intent)]
         except BitrixError as error:
-            return _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))
+            if beside is not None and not told:
+                told = beside.not_yet(error)
+            return [*told, _failed(call, error, **fate(error, intent.event_id, call.finish_doubt))]
 
-    def _request(self, call: Call, params: dict[str, Any], others: list[int], intent: Intent) -> Finished:
-        """finish, together with the hide of the cards it does not take away itself."""
-        finish = telephony.finish(params)
-        if not others:
-            return self._client.execute(finish, timeout_s=_REQUEST_S, on_leaving=intent)
-        commands: dict[str, Command[Any]] = {"hide": telephony.hide(call.portal_call_id, others), "finish": finish}
-        done: Finished = self._client.batch(
-            commands, halt=False, timeout_s=_REQUEST_S, lane="outcome", on_leaving=intent
-        )["finish"]
-        return done
+    def _request(
+        self, call: Call, params: dict[str, Any], others: list[int], intent: Intent, beside: Beside | None
+    ) -> BatchResult:
+        """finish, together with the hide of the cards it does not take away itself, and the recording."""
+        commands: dict[str, Command[Any]] = {"hide": telephony.hide(call.portal_call_id, others)} if others else {}
+        commands["finish"] = telephony.finish(params)
+        if beside is not None:
+            commands["attach"] = beside.command
+
+        def announce() -> None:
+            intent()
+            if beside is not None:
+                beside.intent()
+
+        return self._client.batch(commands, halt=False, timeout_s=_REQUEST_S, lane="outcome", on_leaving=announce)
 
     def _not_found(self, call: Call, error: CallNotFound, intent: Intent) -> Event:
         """The portal's row of an open call is gone: finished by an earlier request, or lost."""

@@ -95,13 +95,14 @@ class Worker:
         self._numbers = numbers
         self._logbook = logbook
         self._client = client
+        attach = Attach(settings, client, fetching)
         self._steps: dict[str, Step] = {
             REGISTER: Register(
                 settings, client, directory, lambda: numbers.current, lambda: employees.lines, logbook.journal.beside
             ).step,
-            FINISH: Finish(settings, client, cards, directory).step,
+            FINISH: Finish(settings, client, cards, directory, attach.beside_finish).step,
             LEAD: Lead(settings, client, marks).step,
-            ATTACH: Attach(settings, client, fetching).step,
+            ATTACH: attach.step,
         }
         self._owner = f"{_host()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._wake = threading.Event()

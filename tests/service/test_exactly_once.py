@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
-from itgrix_bx.delivery import finishing, registering, schedule, trouble, worker
+from itgrix_bx.delivery import attach, finishing, registering, schedule, trouble, worker
 from itgrix_bx.spool import Spool
 from sql import tables
 from sql.database import DatabaseAwayError
@@ -349,7 +349,47 @@ def test_a_transferred_call_is_finished_by_who_took_it_and_leaves_no_card_open(o
     assert office.known()["open_cards"] == []
 
 
-def test_a_recording_that_is_ready_before_the_finish_waits_for_it(office: Office) -> None:
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("kind", ["lost_answer", "garbage", "html502", "html504", "reset"])
+def test_a_finish_and_the_recording_beside_it_whose_answer_was_lost_arrive_once(
+    office: Office, kind: str, after_effect: bool
+) -> None:
+    path = office.record("in-1.wav")
+    office.portal.faults([{"method": FINISH, "kind": kind, "times": 1, "after_effect": after_effect}])
+    talked(office, recording="in-1.wav")
+    arrives_once(office)
+    assert [request["error"] for request in asked(office, FINISH)] == [None]
+    assert [request["error"] for request in asked(office, ATTACH)] == [None]
+    (file,) = office.known()["files"]
+    assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("refused", [FINISH, ATTACH])
+def test_of_a_finish_and_the_recording_beside_it_each_stands_for_itself(office: Office, refused: str) -> None:
+    office.record("in-1.wav")
+    office.portal.faults([{"method": refused, "kind": "error", "code": "INTERNAL_SERVER_ERROR", "times": 1}])
+    talked(office, recording="in-1.wav")
+    arrives_once(office)
+    assert len(office.known()["files"]) == 1
+    again = len([request for request in asked(office, refused) if request["error"] is None])
+    assert (len(asked(office, refused)), again) == (2, 1)
+
+
+def test_the_recording_beside_the_finish_of_a_dismissed_manager_arrives_after_it(office: Office) -> None:
+    office.record("in-1.wav")
+    office.hook("inbound", ID, DID)
+    office.hook("answer", ID, "101")
+    office.portal.seed({"users": [{"id": 11, "name": "Анна", "extension": "101", "active": False}]})
+    ended = {"DIALSTATUS": "ANSWER", "CONNECTED": "101", "MIXMONITOR_FILENAME": "in-1.wav"}
+    office.hook("hangup", ID, "in", **ended)
+    assert arrives_once(office)["PORTAL_USER_ID"] == "1"
+    assert len(office.known()["files"]) == 1
+
+
+def test_a_recording_that_is_ready_before_the_finish_waits_for_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "_BESIDE_FINISH", 0)
     path = office.record("in-1.wav")
     office.portal.faults([{"method": FINISH, "kind": "html502", "times": 1}])
     talked(office, recording="in-1.wav")

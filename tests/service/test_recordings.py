@@ -56,8 +56,15 @@ def requests(office: Office, method: str) -> int:
 
 
 @pytest.fixture
+def own_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings do not leave with the finish."""
+    monkeypatch.setattr(attach, "_BESIDE_FINISH", 0)
+
+
+@pytest.fixture
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recordings go to an uploadUrl whatever their size."""
+    monkeypatch.setattr(attach, "_BESIDE_FINISH", 0)
     monkeypatch.setattr(attach, "_UPLOAD_FROM", 1)
 
 
@@ -127,6 +134,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(office: Office) -> No
     assert requests(office, "upload") == 1
 
 
+@pytest.mark.usefixtures("own_turn")
 @pytest.mark.parametrize("kind", ["lost_answer", "garbage"])
 @pytest.mark.parametrize("after_effect", [True, False])
 def test_where_the_statistics_are_hidden_the_name_tells_whether_the_portal_has_the_file(
