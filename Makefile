@@ -49,10 +49,12 @@ bench:
 	@$(PYTHON) -m bench.growth --rows $(ROWS)
 
 # 10,000 calls on SQLite and as many on MariaDB while everything fails at random: about half an hour. It may be
-# repeated, and shortened: make chaos SEED=7 CALLS=1000
+# repeated, and shortened: make chaos SEED=7 CALLS=1000. EVERYTHING=1 switches on whatever there is besides: a budget
+# that all processes share, callers answered from memory, recordings converted and fetched by the portal.
 chaos:
 	@scripts/bootstrap.sh test
-	@$(PYTHON) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))
+	@$(PYTHON) -m tests.chaos.run $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) \
+		$(if $(EVERYTHING),--everything)
 
 # An Asterisk, a MariaDB and an emulated portal with everything wired, until Ctrl-C.
 lab:

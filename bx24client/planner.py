@@ -36,7 +36,6 @@ WANTED_WITHIN_S: Final[dict[str, float]] = {
 PACE: Final = 0.5
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
-_RIDES_S = 0.7  # a card waits this long for a place in a caller's load
 _DEMAND_S = 10.0
 # Places are plenty while no more than this share of the bucket is taken, by who would leave at once.
 _PLENTY: Final = {CALLER: 0.5, CARD: 0.5, LATER: 0.2}
@@ -249,7 +248,7 @@ class Planner:
         if kind == CALLER:
             leaves_at = min(leaves_at, self._callers_need(load, waiting))
         elif kind == CARD:
-            leaves_at = self._cards_need(load, leaves_at)
+            leaves_at = self._cards_need(load)
         elif len(load) < len(waiting):  # more than one batch can take: there is nothing to gather
             leaves_at = now
         return max(room, leaves_at - now)
@@ -261,16 +260,12 @@ class Planner:
         share = _SHARES[kind] / sum(_SHARES[k] for k in {*busy, kind})
         return self._left_at[kind] + 1.0 / (self._budget.pace() * PACE * share)
 
-    def _cards_need(self, load: Load, paced_at: float) -> float:
-        """When a load of cards leaves: in time for its first, if it did not find a place in a caller's load. The next
-        of those is never far where cards fit into them."""
-        head = load[0]
-        latest = head.wanted_by - sum(map(self._cost, load)) - self._overhead()
-        if self._cards_fit(load):
-            return latest
-        paced_at = min(paced_at, latest)
-        rides = any(p.kind == CALLER for p in self._waiting)
-        return max(paced_at, head.since + _RIDES_S) if rides else paced_at
+    def _cards_need(self, load: Load) -> float:
+        """When a load of cards leaves that found no place in a caller's: at once where they never find one, else in
+        time for its first; the next of callers' loads is never far."""
+        if not self._cards_fit(load):
+            return -math.inf
+        return load[0].wanted_by - sum(map(self._cost, load)) - self._overhead()
 
     def _callers_need(self, load: Load, waiting: Sequence[Parcel]) -> float:
         """When a load must leave for its callers' sake: it holds all of them, and they would be late if it left later.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 import wave
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from random import Random
 from typing import Any
 
 from itgrix_bx.calls.lines import Leads, Line
+from itgrix_bx.delivery.recording import convert, wav
 from itgrix_bx.emulator.asterisk import AgiCall
 
 EXTENSIONS = {"101": 11, "102": 12, "103": 13}
@@ -86,9 +88,18 @@ class Truth:
 class Player:
     """Plays one call at a time in its thread; the shape of a call comes from its number and the seed."""
 
-    def __init__(self, servers: Sequence[tuple[str, int]], monitor: Path, seed: int, *, recorded: float = 0.8) -> None:
+    def __init__(
+        self,
+        servers: Sequence[tuple[str, int]],
+        monitor: Path,
+        seed: int,
+        *,
+        recorded: float = 0.8,
+        mp3: bool = False,
+    ) -> None:
         """`servers`: a call's hooks go to one, and to the other while that one is down. `recorded`: the share of
-        answered calls."""
+        answered calls; `mp3`: what the portal should get of it."""
+        self._mp3 = mp3
         self._servers = servers
         self._monitor = monitor
         self._seed = seed
@@ -205,7 +216,8 @@ class Player:
             file.setsampwidth(2)
             file.setframerate(8000)
             file.writeframes(chance.randbytes(2 * chance.randrange(200, 2000)))
-        truth.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = _as_mp3(path) if self._mp3 else path.read_bytes()
+        truth.sha256 = hashlib.sha256(content).hexdigest()
 
     def _hook(
         self,
@@ -232,6 +244,15 @@ class Player:
         answer = _ask(servers, name, [truth.call_id, argument, *more], around, named | (variables or {}))
         (truth.told if answer.get("B24_RC") == "ok" else truth.untold).add(name)
         return at
+
+
+def _as_mp3(path: Path) -> bytes:
+    made = io.BytesIO()
+    with path.open("rb") as file:
+        sound = wav.read(file)
+        assert sound is not None
+        convert.to_mp3([sound], made)
+    return made.getvalue()
 
 
 def _ask(

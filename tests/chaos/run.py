@@ -20,8 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
+import tomli_w
 
 from itgrix_bx.delivery.schedule import due
 from itgrix_bx.emulator.portal import PortalEmulator
@@ -42,6 +44,8 @@ AT_ONCE = 40
 _PATIENCE_S = 120.0
 _KEPT = Path("build/chaos")
 _SHOWN = 10
+_COUNTED = {"rate_per_s": 30.0, "rate_burst": 60.0}  # so many that a storm of minutes is delivered, too few for all
+Changes = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -72,17 +76,21 @@ class Outcome:
         return "\n".join(lines + [f"  the storm itself failed: {failure}" for failure in self.storm.failures])
 
 
-def run(calls: int, seed: int, database: str, directory: Path, *, at_once: int = AT_ONCE) -> Outcome:
-    """One run on `database` (sqlite | mariadb), everything it leaves in `directory`."""
+def run(
+    calls: int, seed: int, database: str, directory: Path, *, at_once: int = AT_ONCE, everything: bool = False
+) -> Outcome:
+    """One run on `database` (sqlite | mariadb), all it leaves in `directory`. `everything`: with whatever can be
+    switched on, and a portal that counts requests."""
     started = time.monotonic()
     monitor = directory / "monitor"
     monitor.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
-        portal = stack.enter_context(shortened_portal())
+        portal = stack.enter_context(shortened_portal(**(_COUNTED if everything else {})))
         url, trouble = stack.enter_context(_database(database, directory))
-        processes = _processes(portal, url, directory, monitor, one_machine=database == "sqlite")
+        changes = _everything(free_port()) if everything else {}
+        processes = _processes(portal, url, directory, monitor, changes, one_machine=database == "sqlite")
         servers = [("127.0.0.1", process.port) for process in processes if process.port is not None]
-        player = Player(servers, monitor, seed)
+        player = Player(servers, monitor, seed, mp3=everything)
         portal.seed(player.crm(calls))
         rule_lines(url)
         for process in processes:
@@ -100,11 +108,22 @@ def run(calls: int, seed: int, database: str, directory: Path, *, at_once: int =
     return outcome
 
 
+def _everything(web: int) -> Changes:
+    """The budget shared by all processes, callers answered from memory, recordings made MP3 and fetched by the portal
+    from the first process, whose web part listens at port `web`."""
+    return {
+        "portal": {"requests_per_second": _COUNTED["rate_per_s"], "burst": int(_COUNTED["rate_burst"]),
+                   "shared_budget": True},
+        "inbound": {"answer": "cache"},
+        "recordings": {"mp3": True, "public_url": f"http://127.0.0.1:{web}/recordings/"},
+    }  # fmt: skip
+
+
 @contextlib.contextmanager
-def shortened_portal() -> Iterator[PortalEmulator]:
+def shortened_portal(**more: float) -> Iterator[PortalEmulator]:
     """The double, whose cap and memory of open calls fit product.py; with the races of the real one."""
     settings = {"request_cap_s": CAP_S, "dedupe_window_s": WINDOW_S, "register_race_s": 0.02,
-                "finish_delete_delay_s": 0.05}  # fmt: skip
+                "finish_delete_delay_s": 0.05, **more}  # fmt: skip
     with PortalEmulator(seed={"settings": settings}, rate=0) as portal:
         yield portal
 
@@ -126,26 +145,46 @@ def _database(kind: str, directory: Path) -> Iterator[tuple[str, DiesOrHangs]]:
         yield running.url, Killed(running)
 
 
-def _processes(portal: PortalEmulator, url: str, directory: Path, monitor: Path, *, one_machine: bool) -> list[Process]:
+def _processes(
+    portal: PortalEmulator, url: str, directory: Path, monitor: Path, changes: Changes, *, one_machine: bool
+) -> list[Process]:
     """Two that answer the dialplan and deliver, one that only delivers; on one machine they share the spool."""
+    fetched_from = changes.get("recordings", {}).get("public_url", "")
     return [
-        process(portal, url, directory, monitor, name, spool="spool" if one_machine else f"spool-{name}", only=only)
+        process(
+            portal, url, directory, monitor, name, spool="spool" if one_machine else f"spool-{name}", only=only,
+            changes=changes, web=urlsplit(fetched_from).port if name == "one" else None,
+        )
         for name, only in (("one", ""), ("two", ""), ("worker", "worker"))
-    ]
+    ]  # fmt: skip
 
 
 def process(
-    portal: PortalEmulator, url: str, directory: Path, monitor: Path, name: str, *, spool: str, only: str = ""
+    portal: PortalEmulator,
+    url: str,
+    directory: Path,
+    monitor: Path,
+    name: str,
+    *,
+    spool: str,
+    only: str = "",
+    changes: Changes | None = None,
+    web: int | None = None,
 ) -> Process:
-    """`serve`, configured and not yet started."""
+    """`serve`, configured and not yet started; its web part at port `web`, or any."""
     port, config = free_port(), directory / f"{name}.toml"
-    config.write_text(
-        f'[portal]\nwebhook = "{portal.webhook_url}"\nrequests_per_second = 100\nburst = 1000\n'
-        f'[database]\nurl = "{url}"\n[journal]\ndirectory = "{directory / spool}"\n'
-        f'[fastagi]\nlisten = "127.0.0.1:{port}"\n[web]\nlisten = "127.0.0.1:{free_port()}"\n'
-        f'[inbound]\ndeadline = 1.0\n[recordings]\ndirectory = "{monitor}"\nwait = 60\n',
-        encoding="utf-8",
-    )
+    tables: dict[str, dict[str, Any]] = {
+        "portal": {"webhook": portal.webhook_url, "requests_per_second": 100, "burst": 1000},
+        "database": {"url": url},
+        "journal": {"directory": str(directory / spool)},
+        "fastagi": {"listen": f"127.0.0.1:{port}"},
+        "web": {"listen": f"127.0.0.1:{web or free_port()}"},
+        "inbound": {"deadline": 1.0},
+        "recordings": {"directory": str(monitor), "wait": 60},
+    }
+    for section, keys in (changes or {}).items():
+        tables[section] |= keys
+    config.write_text(tomli_w.dumps(tables), encoding="utf-8")
     config.chmod(0o600)
     arguments = ["--only", only] if only else []
     return Process(config, arguments, directory / f"{name}.log", None if only else port)
@@ -222,6 +261,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--database", choices=DATABASES, action="append", help="this one alone")
     parser.add_argument("--at-once", type=int, default=AT_ONCE)
+    parser.add_argument(
+        "--everything", action="store_true",
+        help="shared budget on a portal that counts, answers from memory, MP3, recordings fetched by the portal",
+    )  # fmt: skip
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     clean = True
@@ -229,12 +272,15 @@ def main() -> int:
         directory = _KEPT.absolute() / f"{database}-{options.seed}"
         shutil.rmtree(directory, ignore_errors=True)
         print(f"{database}: {options.calls:,} calls, seed {options.seed}, logs in {directory}", flush=True)
-        outcome = run(options.calls, options.seed, database, directory, at_once=options.at_once)
+        outcome = run(
+            options.calls, options.seed, database, directory, at_once=options.at_once, everything=options.everything
+        )
         print(f"\n{outcome}\n", flush=True)
         if outcome.clean:
             shutil.rmtree(directory)
         else:
-            print(f"kept: {directory}; again: make chaos SEED={options.seed} CALLS={options.calls}", flush=True)
+            again = f"make chaos SEED={options.seed} CALLS={options.calls}{' EVERYTHING=1' * options.everything}"
+            print(f"kept: {directory}; again: {again}", flush=True)
         clean = clean and outcome.clean
     return 0 if clean else 1
 

@@ -174,8 +174,10 @@ def _keep(store: Store, row: dict[str, Any], name: str, content: bytes, *, repla
     store.keep_content(number, content)
     row["RECORD_FILE_ID"] = number
     if row["CRM_ACTIVITY_ID"]:
-        # Ids count from 1 without gaps: no scan, the table may be long.
-        store.activities[int(row["CRM_ACTIVITY_ID"]) - 1]["files"] = [number]
+        # Ids count from 1 without gaps: no scan, the table may be long. A reset may have emptied it meanwhile.
+        at = int(row["CRM_ACTIVITY_ID"]) - 1
+        for activity in store.activities[at : at + 1]:
+            activity["files"] = [number]
     return number
 
 
