@@ -25,7 +25,7 @@ def test_hundreds_of_calls_come_through_the_storm_once_and_right(database: str, 
 
 @pytest.mark.timeout(600)
 def test_with_everything_switched_on_the_calls_come_through_once_and_right_too(tmp_path: Path) -> None:
-    """A budget shared by the processes, callers answered from memory, recordings converted and fetched by the portal."""
+    """A budget shared by processes, callers answered from memory, recordings converted and fetched by the portal."""
     outcome = run(300, _SEED, "sqlite", tmp_path, at_once=_AT_ONCE, everything=True)
     assert outcome.clean, str(outcome)
     assert outcome.verdict.ends_told > 150
