@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bx24client.commands import MAX_COMMANDS, BatchResult, Command
 from bx24client.limits import LANES, Budget
-from bx24client.worktime import Worktime
+from bx24client.worktime import UNKNOWN_S, Worktime
 
 CALLER, CARD, LATER = "caller", "card", "later"
 LIVE: Final = frozenset({CALLER, CARD})
@@ -42,6 +42,8 @@ _PLENTY: Final = {CALLER: 0.5, CARD: 0.5, LATER: 0.2}
 # Seconds of work in a batch without a caller who can be answered in time: so much, or up to the second number when more
 # has piled up (late together rather than one after the other). The portal ends a request after 60 s.
 _ROOM_S: Final = {CALLER: (1.5, 1.5), CARD: (1.5, 10.0), LATER: (30.0, 30.0)}
+# Seconds that what is for later is taken to cost before it was measured: a large batch must not be cut off.
+_UNKNOWN_LATER_S = 3.0
 _MAX_BYTES = 4 * 1024 * 1024
 _RANK = {lane: rank for rank, lane in enumerate(LANES)}
 
@@ -247,7 +249,8 @@ class Planner:
         return work <= self._worktime.batch_room_s()
 
     def _cost(self, parcel: Parcel) -> float:
-        return sum(map(self._worktime.cost, parcel.methods))
+        unknown = UNKNOWN_S if parcel.kind in LIVE else _UNKNOWN_LATER_S
+        return sum(self._worktime.cost(method, unknown) for method in parcel.methods)
 
     # --- when -----------------------------------------------------------------------------------
 

@@ -97,10 +97,10 @@ class Worktime:
             self.limit_s = reached if self.limit_s is None else min(self.limit_s, reached)
         self._of(method).closed_until = until
 
-    def cost(self, method: str) -> float:
-        """Seconds a command of `method` takes the portal, typically."""
+    def cost(self, method: str, unknown: float = UNKNOWN_S) -> float:
+        """Seconds a command of `method` takes the portal, typically; `unknown` before it was measured."""
         typical = self._durations.typical(method)
-        return UNKNOWN_S if typical is None else typical
+        return unknown if typical is None else typical
 
     def _fits(self, method: str, limit: float, spent: float, state: _Method) -> int:
         free = limit * (1 - _KEPT_FREE) - spent - state.in_flight_s

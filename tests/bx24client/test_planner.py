@@ -173,6 +173,17 @@ def test_a_batch_of_parcels_with_several_commands_holds_no_more_than_the_portal_
     assert set(day.answered) == set(parcels)
 
 
+def test_the_first_batch_of_what_was_never_measured_ends_before_the_portal_ends_it() -> None:
+    day = Day(level=49)
+    finishes = [day.parcel("never.measured", lane="outcome", wanted_in=10.0) for _ in range(50)]
+    day.planner.add(finishes)
+    load = day.planner.next()
+    while not isinstance(load, list):
+        day.now += 0.1
+        load = day.planner.next()
+    assert len(load) * 3.0 <= 30.0
+
+
 def test_a_chain_travels_alone() -> None:
     day = Day(level=49)
     day.at(day.now, lambda: day.planner.add([day.parcel("register"), day.parcel("register", "show", chain=True)]))
