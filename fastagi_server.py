@@ -24,6 +24,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from agi.rush import Rush
 from agi.session import Session, prepare
 from agi.variables import ERROR, RC
 from agi.wire import AGIEnvironmentError, AGIException, AGIHangup
@@ -154,6 +155,7 @@ class FastAGIServer:
         self._listener: socket.socket | None = None
         self._stopping = False
         self._open: set[socket.socket] = set()
+        self._rush = Rush(lambda: len(self._open))
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
@@ -183,6 +185,7 @@ class FastAGIServer:
         self._stopping = False
         for thread in self._threads:
             thread.start()
+        self._rush.start()
 
     def stop(self, drain_s: float = 10.0) -> None:
         """Refuse new sessions, let those in hand and in line finish within `drain_s`, then cut the rest."""
@@ -196,6 +199,7 @@ class FastAGIServer:
         while self._open and time.monotonic() < until:
             time.sleep(0.01)
         self._cut()
+        self._rush.stop()
         for thread in self._threads:
             thread.join(max(until + 1.0 - time.monotonic(), 0.0))
         self._listener.close()
@@ -253,6 +257,7 @@ class FastAGIServer:
 
     def _greet(self, connection: socket.socket, peer: str) -> None:
         self._open.add(connection)
+        self._rush.notice()
         allowed = self._peers.get(peer)
         if allowed is None:
             allowed = self._look_up(peer)

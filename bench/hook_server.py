@@ -1,6 +1,7 @@
-"""The whole program against the portal's address given: `python -m bench.hook_server WEBHOOK DIRECTORY [DATABASE_URL]`.
+"""The whole program against the portal's address given: `python -m bench.hook_server WEBHOOK DIRECTORY [URL [spread]]`.
 
-Without a URL the journal is on SQLite in the directory.
+URL is the database's; without one (or with an empty one) the journal is on SQLite in the directory. With `spread` the
+threads of a rush are left on all cores.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
+from agi import rush
 from bench.server import serve_until_told
 from bx24client import Budget
 from itgrix_bx import service as program
@@ -17,7 +19,7 @@ from itgrix_bx.config import from_tables
 def main() -> None:
     """Serve on a free port, with delivery and web as in life."""
     webhook, directory = sys.argv[1:3]
-    url = sys.argv[3] if len(sys.argv) > 3 else f"sqlite:///{directory}/journal.db"
+    url = (sys.argv[3] if len(sys.argv) > 3 else "") or f"sqlite:///{directory}/journal.db"
     tables = {
         "portal": {"webhook": webhook},
         "database": {"url": url},
@@ -26,6 +28,8 @@ def main() -> None:
         "web": {"listen": "127.0.0.1:0"},
         "recordings": {"directory": directory},
     }
+    if "spread" in sys.argv[4:]:
+        rush.MANY = sys.maxsize
     # The request limit is not what is measured here; bench.capacity measures it.
     program._budget = lambda *_: Budget(1e6, 1e6)
     service = program.Service(from_tables(tables))
