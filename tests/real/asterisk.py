@@ -27,7 +27,11 @@ from itgrix_bx.pbx import ami_user
 
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
 PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
-_SUITES = {"22": "sid", "16": "bullseye"}
+# The release of Debian that has it, and its packages there.
+_SUITES = {
+    "22": ("sid", "asterisk,asterisk-modules,odbc-mariadb"),
+    "16": ("bullseye", "asterisk,asterisk-modules,asterisk-voicemail,odbc-mariadb"),
+}
 _BUILT = "itgrix-bx-complete"
 _START_S = 60
 AMI_SECRET = "ami secret; with, signs"
@@ -66,8 +70,8 @@ def chroot(version: str = "22") -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     print(f"unpacking Asterisk into {target} (about a minute, once) …", flush=True)
-    packages = "--include=asterisk,asterisk-modules,asterisk-voicemail,odbc-mariadb"
-    _run(["debootstrap", "--variant=minbase", packages, _SUITES[version], str(unfinished), _mirror()])
+    suite, packages = _SUITES[version]
+    _run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(unfinished), _mirror()])
     (unfinished / _BUILT).touch()
     unfinished.rename(target)
     return target
