@@ -37,7 +37,7 @@ from itgrix_bx.clients import Clients, Deals, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.delivery.turns import AnotherFirst
+from itgrix_bx.delivery.turns import AnotherFirst, Turns
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -116,12 +116,14 @@ class Reception:
         self._logbook = logbook
         self._inbound = inbound
         self.clients = clients or Clients()
+        self.turns = Turns()
         self._deals_again_at = 0.0
 
     def ask(self, call: Call, *, search: bool, until: float, deals: bool = False) -> Heard:
         """Register `call` and, with `search`, find its client (with `deals` the open deals too, if they fit into the
         same request); what is known at `until` (monotonic)."""
         if not self._portal.health.prompt:
+            self.turns.give_back(call)
             return self._without_portal(call, search)
         known = self._from_memory(call, deals) if search and self._inbound().answer == "cache" else None
         answer = _Answer() if known is None else _nobody()
@@ -307,6 +309,8 @@ class Reception:
             apart=apart,
         )
         parcel.future.add_done_callback(self._safely(call, done))
+        if "register" in commands:
+            parcel.future.add_done_callback(lambda _: self.turns.give_back(call))
         return parcel
 
     def _safely(self, call: Call, done: Callable[[Future[BatchResult]], None]) -> Callable[[Future[BatchResult]], None]:

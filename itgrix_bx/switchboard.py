@@ -146,11 +146,16 @@ class Switchboard:
 
     def _follows_another(self, call: Call) -> bool:
         """Whether another call of a number that is no client's is being registered now: at the same moment the portal
-        would make a client for each. By the journal, in which this call stands already, so that of two at least one
-        sees the other."""
+        would make a client for each. By what this program does, and by the journal, in which this call stands already,
+        so that of two at least one sees the other."""
         if not turns.makes_a_client(call) or self._reception.clients.usable(call.client_number):
             return False
-        return turns.is_registered_beside(call, self._logbook.beside, call.started_at - IN_FLIGHT_S)
+        if not self._reception.turns.take(call):
+            return True
+        if turns.is_registered_beside(call, self._logbook.beside, call.started_at - IN_FLIGHT_S):
+            self._reception.turns.give_back(call)
+            return True
+        return False
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
         """A repeated hook, or another leg: no second registration."""

@@ -65,7 +65,7 @@ def _lead_at(call: Call) -> float:
 def _attach_at(call: Call) -> float:
     recording = call.recording
     if recording.doubt is not None:  # asked about while it may still run, like a finish
-        return recording.retry_at or recording.doubt.since + IN_FLIGHT_S
+        return recording.retry_at or recording.doubt.since + (IN_FLIGHT_S if recording.doubt.running else 0.0)
     return recording.retry_at or call.over_since or 0.0
 
 

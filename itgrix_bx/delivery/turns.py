@@ -8,12 +8,13 @@ said so. Of two at the same moment at least one sees the other and stands back; 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 
 from bx24client import BitrixError
 from itgrix_bx.calls.call import IN, Call, Doubt
-from itgrix_bx.delivery.schedule import settled_at
+from itgrix_bx.delivery.schedule import IN_FLIGHT_S, settled_at
 
 # The calls of a number that began since (unix seconds), but one: Journal.beside.
 Beside = Callable[[Call, float], list[Call]]
@@ -28,6 +29,31 @@ class AnotherFirst(BitrixError):  # noqa: N818 - named after what happened, as i
 
     def __init__(self) -> None:
         super().__init__("another call of this number is being registered: this one follows")
+
+
+class Turns:
+    """The numbers whose registration a hook of this program has under way. The journal tells of those of all programs,
+    but not while it is away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[str, tuple[str, float]] = {}  # number -> whose it is, until when at most (monotonic)
+
+    def take(self, call: Call) -> bool:
+        """Whether it is this call's turn now."""
+        now = time.monotonic()
+        with self._lock:
+            whose, until = self._taken.get(call.client_number, (call.call_id, 0.0))
+            if whose != call.call_id and now < until:
+                return False
+            self._taken[call.client_number] = call.call_id, now + IN_FLIGHT_S
+            return True
+
+    def give_back(self, call: Call) -> None:
+        """The registration has been answered, or never left."""
+        with self._lock:
+            if self._taken.get(call.client_number, ("", 0.0))[0] == call.call_id:
+                del self._taken[call.client_number]
 
 
 def again_at() -> float:

@@ -328,6 +328,32 @@ def test_two_calls_of_one_unknown_number_in_the_same_second_make_one_lead(
     assert len(known["statistics"]) == len(ids)
 
 
+def test_two_calls_of_one_unknown_number_make_one_lead_while_the_journal_is_away(
+    make_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = make_office()
+    office.portal.seed({"settings": {"register_race_s": 0.3}})
+    rule(office, Line(DID, "office", leads=Leads.LEAD))
+    office.service.logbook.away_since = time.time()
+    monkeypatch.setattr(office.service.logbook, "recover", lambda: None)
+    ids = [f"1700000000.{n}" for n in range(4)]
+    at_once(*(lambda call_id=call_id: office.hook("inbound", call_id, DID, caller=STRANGER) for call_id in ids))
+    monkeypatch.undo()
+    eventually(lambda: office.service.logbook.caught_up)
+    for call_id in ids:
+        office.hook("hangup", call_id, "in", DIALSTATUS="NOANSWER", caller=STRANGER)
+    for call_id in ids:
+        office.until(call_id, "complete")
+    known = office.known()
+    assert [found["phones"] for found in known["leads"]] == [[STRANGER]]
+    assert len(known["statistics"]) == len(ids)
+
+
+def test_a_number_has_its_turn_again_when_its_registration_was_answered(office: Office) -> None:
+    for call_id in ("1700000000.1", "1700000000.2"):
+        assert office.hook("inbound", call_id, DID, caller=STRANGER)["B24_STATE"] == "registered"
+
+
 @pytest.mark.parametrize("programs", [1, 2])
 def test_two_calls_of_one_known_client_that_end_in_the_same_second_make_one_lead(
     make_office: Callable[..., Office], database_url: str, programs: int
