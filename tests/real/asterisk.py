@@ -353,9 +353,11 @@ def _names(root: Path) -> None:
 
 
 def _mount(root: Path) -> None:
-    for name in ("proc", "dev"):
-        if not os.path.ismount(root / name):
-            _run(["mount", "--bind", f"/{name}", str(root / name)])
+    """The devices are those debootstrap has made: whoever deletes the cache must not delete the machine's own."""
+    if os.path.ismount(root / "dev"):  # as an earlier version left it
+        _run(["umount", "--lazy", str(root / "dev")])
+    if not os.path.ismount(root / "proc"):
+        _run(["mount", "-t", "proc", "proc", str(root / "proc")])
 
 
 def _free_port(kind: socket.SocketKind, host: str = PHONES) -> int:
