@@ -190,6 +190,31 @@ def test_it_says_whose_rules_had_a_say_the_lines_the_trunks_or_the_general_ones(
     assert route.steps[-1]["rules"] == {"order": line, "device": line, "seconds": ""}
 
 
+_OFF_DUTY, _TWO = contact(workday="CLOSED"), (contact(), contact(BORIS, "102", type="COMPANY", id=8))
+_BUSY = Phones({"101": "busy", "102": "free"})
+
+
+@pytest.mark.parametrize(
+    ("words", "entities", "rung"),
+    [
+        ({"on": "off"}, (contact(),), ""),
+        ({"prefer": "company"}, _TWO, "102"),
+        ({"clients": "all", "device": "free"}, _TWO, "102"),
+        ({"absence": "on"}, (contact(),), ""),
+        ({"workday": "off"}, (_OFF_DUTY,), "101"),
+    ],
+)
+def test_the_rule_that_made_the_difference_is_named(words: dict[str, str], entities: Any, rung: str) -> None:
+    firm = Firm(away={ANNA})
+    route = decide(known(*entities), firm, lines_rules(DID, **words), _BUSY)
+    assert route.extension == rung
+    assert (
+        route.extension
+        != decide(known(*entities), firm, lines_rules(DID, device=words.get("device", "any")), _BUSY).extension
+    )
+    assert route.steps[-1]["rules"].items() >= dict.fromkeys(words, DID).items()
+
+
 def test_usual_rules_are_nobodys_and_are_not_named() -> None:
     route = decide(known(contact()), people(), lines_rules("7495", order="deal"))
     assert say(route.steps, "en") == "contact 7 → responsible, ext. 101 → ring 15 s, then the normal route"
