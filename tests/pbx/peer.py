@@ -166,10 +166,12 @@ class Peer:
             while b"\r\n\r\n" in buffer:
                 block, _, buffer = buffer.partition(b"\r\n\r\n")
                 action = Action(block)
-                self.heard.append(action)
-                answer = self.answers.get(action.name, _unknown)(action)
-                if answer is not None:
-                    connection.sendall(answer.encode() if isinstance(answer, str) else answer)
+                try:
+                    answer = self.answers.get(action.name, _unknown)(action)
+                    if answer is not None:
+                        connection.sendall(answer.encode() if isinstance(answer, str) else answer)
+                finally:
+                    self.heard.append(action)  # whoever waits for that says more only after the answer
 
     def _login(self, action: Action) -> bytes:
         key = hashlib.md5((CHALLENGE + SECRET).encode()).hexdigest()
