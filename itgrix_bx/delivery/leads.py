@@ -14,7 +14,18 @@ import contextlib
 import time
 from typing import Any
 
-from bx24client import AuthFailed, Bitrix24, BitrixError, Command, CrmEntity, MethodNotFound, crm, telephony
+from bx24client import (
+    AccessDenied,
+    Bitrix24,
+    BitrixError,
+    Command,
+    CrmEntity,
+    MethodNotFound,
+    ScopeMissing,
+    WrongAuthType,
+    crm,
+    telephony,
+)
 from bx24client.deals import Deal, open_deals
 from itgrix_bx.calls import portal
 from itgrix_bx.calls.call import Call
@@ -30,8 +41,9 @@ _REQUEST_S = 60.0
 _ORIGINATOR = "itgrix-bx"
 _LONGEST_TITLE = 255
 _LONGEST_PAUSE_S = 60.0
-# No reason to keep the recording waiting: a right that is missing is missing for long.
-_WITHOUT = (AuthFailed, MethodNotFound)
+# No reason to keep the recording waiting: a right that is missing is missing for long. A webhook that is refused for
+# everything keeps all waiting alike.
+_WITHOUT = (ScopeMissing, WrongAuthType, AccessDenied, MethodNotFound)
 
 Key = tuple[str, int]
 

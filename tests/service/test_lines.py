@@ -13,7 +13,7 @@ import pytest
 from bx24client import crm
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.lines import Leads, Line, Lines
-from itgrix_bx.delivery import schedule
+from itgrix_bx.delivery import schedule, trouble
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql import LineRules
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
@@ -274,6 +274,16 @@ def test_without_the_right_crm_there_is_no_lead_which_is_said_and_the_recording_
     call = office.until(ID, "complete")
     assert (call["recording"]["state"], office.known()["leads"]) == ("uploaded", [])
     assert "lacks the scope crm" in told_lead(office, ID)["error"]
+
+
+def test_a_webhook_that_is_refused_for_all_keeps_the_lead_for_when_it_works_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "_FOR_ALL_AGAIN_S", 1.0)
+    rule(office, EAGER)
+    office.portal.faults([{"method": "crm.lead.add", "kind": "auth", "times": 1}])
+    talk(office, ID)
+    assert told_lead(office, ID)["lead_id"] == lead(office)["id"]
 
 
 def test_a_call_that_nobody_took_is_the_responsibles_lead(office: Office) -> None:
