@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -69,6 +70,10 @@ def main() -> None:
         print(f"  beside the same on all cores: {gain:.2f} times the calls a second")
         burst = inbound(ours, 200, 200, 20_000_000)
         print(f"  burst of 200 calls: {burst.seconds:.2f} s, the last call waited {burst.max_ms:.0f} ms")
+    spent = json.loads(ours.last_words)
+    print("  where the processor time goes:")
+    for part, seconds in spent.items():
+        print(f"    {seconds / sum(spent.values()):4.0%}  {part}")
 
 
 def _rounds(

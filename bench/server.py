@@ -16,6 +16,7 @@ class ServerProcess:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.address = ("127.0.0.1", int(self._process.stdout.readline()))
+        self.last_words = ""  # what it printed at its end
 
     @property
     def pid(self) -> int:
@@ -30,7 +31,7 @@ class ServerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.communicate()
+        self.last_words, _ = self._process.communicate()
 
 
 def cpu_s(pid: int) -> float:
