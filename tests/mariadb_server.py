@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
+
+from tests.ports import free_port
 
 _START_S = 60
 
@@ -73,7 +74,7 @@ def server() -> Iterator[Server]:
     )  # fmt: skip
     if installed.returncode:
         raise RuntimeError(f"mariadb-install-db failed: {installed.stderr.decode()[-500:]}")
-    running = Server(directory, _free_port())
+    running = Server(directory, free_port())
     try:
         running.start()
         yield running
@@ -100,9 +101,3 @@ def _install() -> None:
         raise RuntimeError("MariaDB is missing: run `apt-get install mariadb-server`, then the tests again")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "install", "-y", "-qq", "mariadb-server"], check=True, env=environment)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

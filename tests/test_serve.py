@@ -18,12 +18,7 @@ import pytest
 
 from itgrix_bx.emulator.asterisk import AgiCall
 from itgrix_bx.emulator.portal import PortalEmulator
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 class Served:

@@ -108,10 +108,3 @@ class Process:
     @property
     def _pid(self) -> int | None:
         return self.running.pid if self.running is not None else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -33,11 +33,12 @@ from sql.lines import LineRules
 from sql.schema import upgrade
 from sql.tables import calls as calls_table
 from tests.chaos.calls import LINES, Player, Truth
-from tests.chaos.processes import Process, free_port
+from tests.chaos.processes import Process
 from tests.chaos.product import CAP_S, WINDOW_S
 from tests.chaos.storm import DiesOrHangs, Killed, Locked, Storm
 from tests.chaos.verdict import Verdict, judge
 from tests.mariadb_server import server
+from tests.ports import free_port
 
 DATABASES = ("sqlite", "mariadb")
 AT_ONCE = 40

@@ -18,7 +18,7 @@ def test_hundreds_of_calls_come_through_the_storm_once_and_right(database: str, 
     assert outcome.clean, str(outcome)
     # So short a storm may pass by without one kind or another; the long one has them all (make chaos).
     missed = [kind for kind in outcome.storm.expected if not outcome.storm.seen[kind]]
-    assert len(missed) <= 3, missed
+    assert len(missed) <= len(outcome.storm.expected) // 4, missed
     # Most calls could be told to somebody, or the run would prove little.
     assert outcome.verdict.ends_told > 0.8 * _CALLS
 

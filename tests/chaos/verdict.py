@@ -151,7 +151,10 @@ def _compare(verdict: Verdict, truth: Truth, row: dict[str, Any], dismissed: boo
 def _exact(truth: Truth, row: dict[str, Any], dismissed: bool) -> list[tuple[str, str, set[str]]]:
     users = {str(user) for user in truth.users}
     if "12" in users and dismissed:
-        users.add("1")  # the successor of a manager dismissed meanwhile
+        # The successor of a manager dismissed meanwhile: his line's, where it has one.
+        users |= {"1"} | (
+            {str(truth.who.line.default_user)} if truth.inbound and truth.who.line.default_user else set()
+        )
     fields = [
         ("user", row["PORTAL_USER_ID"], users),
         ("code", row["CALL_FAILED_CODE"], {truth.code}),

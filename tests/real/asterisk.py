@@ -24,6 +24,7 @@ import pymysql
 import trustme
 
 from itgrix_bx.pbx import ami_user
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "dialplan-examples"
 PHONES, TRUNK = "127.0.0.1", "127.0.0.2"
@@ -136,10 +137,10 @@ class Asterisk:
     def __init__(self, name: str, site: Site) -> None:
         self.root = chroot(site.version)
         self.name = name
-        self.sip = (PHONES, _free_port(socket.SOCK_DGRAM))
-        self.trunk = (TRUNK, _free_port(socket.SOCK_DGRAM, TRUNK))
-        self.ami = (PHONES, _free_port(socket.SOCK_STREAM))
-        self.ami_tls = (PHONES, _free_port(socket.SOCK_STREAM))
+        self.sip = (PHONES, free_port(socket.SOCK_DGRAM))
+        self.trunk = (TRUNK, free_port(socket.SOCK_DGRAM, TRUNK))
+        self.ami = (PHONES, free_port(socket.SOCK_STREAM))
+        self.ami_tls = (PHONES, free_port(socket.SOCK_STREAM))
         self.authority = trustme.CA()
         self.etc = self.root / "etc" / name
         self.spool = self.root / "var/spool" / name
@@ -358,9 +359,3 @@ def _mount(root: Path) -> None:
         _run(["umount", "--lazy", str(root / "dev")])
     if not os.path.ismount(root / "proc"):
         _run(["mount", "-t", "proc", "proc", str(root / "proc")])
-
-
-def _free_port(kind: socket.SocketKind, host: str = PHONES) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

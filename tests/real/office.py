@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from itgrix_bx.emulator.portal import PortalEmulator
+from tests.ports import free_port
 from tests.real import site
 from tests.real.asterisk import AMI_SECRET, Asterisk, Site, running
 from tests.real.sip import Agent, Call, Policy, only_rings
@@ -159,9 +159,3 @@ def office(
 async def ended(*calls: Call, within: float = 60) -> None:
     for call in calls:
         await asyncio.wait_for(call.ended.wait(), within)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -20,8 +20,9 @@ from itgrix_bx.emulator.portal import PortalEmulator
 from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.link import Link
 from tests.pbx.trees import SHAPES
+from tests.ports import free_port
 from tests.real.asterisk import AMI_SECRET, Asterisk, Site, running
-from tests.real.office import Office, Program, ended, free_port
+from tests.real.office import Office, Program, ended
 from tests.real.sip import answers
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]

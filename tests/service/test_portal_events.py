@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from sql.routing import Routing
+from tests.ports import free_port
 from tests.service.conftest import CLIENT, DID, Office
-from tests.test_serve import free_port
 
 TOKEN = "application-token-of-the-portal"
 MakeOffice = Callable[..., Office]
