@@ -190,7 +190,7 @@ class Planner:
         """What the long way round finds too, for most parcels of a portal that is not busy."""
         return (
             (parcel.behind is None or parcel.behind.future.done())
-            and self.plenty
+            and self._plenty(parcel.kind)
             and self._budget.delay(parcel.lane) <= 0
             and self._open(parcel, Counter())
         )

@@ -275,3 +275,15 @@ def test_who_cannot_leave_before_giving_up_is_told_at_once() -> None:
     day.run()
     assert day.answered == {finish: -1.0}
     assert day.now < 1001.0
+
+
+def test_what_can_wait_gathers_before_callers_have_to_even_where_nothing_else_waits() -> None:
+    day = Day(level=15)
+    for lane, method in (("outcome", "finish"), ("caller", "search")):
+        day.planner.add([day.parcel(method, lane=lane)])
+        assert isinstance(day.planner.next(), list)
+    day.planner.add([day.parcel("finish")])
+    assert isinstance(day.planner.next(), float)
+    day.planner.clear()
+    day.planner.add([day.parcel("search")])
+    assert isinstance(day.planner.next(), list)
