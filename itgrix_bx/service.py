@@ -52,6 +52,7 @@ from sql.marks import Marks
 from sql.notes import Notes
 from sql.numbers import Numbers as NumberStore
 from sql.overview import Overview
+from sql.prompt import PromptReader
 from sql.routing import Routing
 from sql.schema import upgrade
 from sql.staff import Staff
@@ -94,7 +95,7 @@ class Service:
         self.database = Database(settings.database.url.get_secret_value())
         self.client = portal_client(settings, self.database)
         self.metrics = Metrics()
-        self.overview = Overview(self.database)
+        self.overview = Overview(PromptReader(self.database))
         settings.journal.directory.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.database, due)
         self.logbook = Logbook(self.journal, Spool(settings.journal.directory))

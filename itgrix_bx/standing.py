@@ -41,19 +41,28 @@ def standing(settings: Settings, database: Database) -> dict[str, Any]:
 
 
 def service(settings: Settings) -> dict[str, Any]:
-    """What the running service says of itself: {"runs": bool, "address", "parts": ...}."""
+    """What the running service says of itself: {"runs": bool, "answers": bool, "address", "parts": ...}.
+
+    One that runs and does not answer within _ASK_S is frozen, or has no processor time left.
+    """
     host, port = split_address(settings.web.listen)
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    parts = _parts(f"http://{here}:{port}/healthz")
-    return {"runs": parts is not None, "address": settings.web.listen, "parts": parts or {}}
+    try:
+        parts, frozen = _parts(f"http://{here}:{port}/healthz"), False
+    except TimeoutError:
+        parts, frozen = None, True
+    answers = parts is not None
+    return {"runs": answers or frozen, "answers": answers, "address": settings.web.listen, "parts": parts or {}}
 
 
 def _parts(address: str) -> dict[str, dict[str, Any]] | None:
-    """What the health page tells; None when nobody answers, or somebody else."""
+    """What the health page tells; None when nobody answers, or somebody else. Raises TimeoutError."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _TakesAnyStatus())
     try:
         with opener.open(address, timeout=_ASK_S) as answer:
             said = json.load(answer)
+    except TimeoutError:
+        raise
     except (OSError, ValueError):
         return None
     parts = said.get("parts") if isinstance(said, dict) else None

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from sql.backlog import OWED
 from sql.database import Database
+from sql.prompt import PromptReader
 from sql.tables import calls, events
 
 UNFINISHED = ("open", "registered", "ended", "finished", "failed")
@@ -88,7 +89,7 @@ class Trouble:
 class Overview:
     """Every method raises DatabaseAwayError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | PromptReader) -> None:
         self._database = database
 
     def unfinished(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,10 @@ def status(context: Context, as_json: bool) -> None:
     The service, the portal and the request line are asked of the running service at [web] listen; everything else is
     read from the journal and the spool, so it is told without the service too. Exit code 1 when the database is away.
     """
-    with context.database(checked=False) as database:
+    with (
+        context.database(checked=False) as database,
+        Console(stderr=True, quiet=as_json or not sys.stderr.isatty()).status("Asking the service and the database…"),
+    ):
         found = standing(context.settings(), database)
     echo_json(found) if as_json else _print(found)
     if not found["database"]["ok"]:
@@ -75,6 +79,9 @@ _NO_USERS = "never read: run `itgrix-bx users sync`"
 def _service(service: dict[str, Any]) -> str:
     if not service["runs"]:
         return f"[red]does not run[/red]: nothing answers on {safe(service['address'])} ([dim]web[/dim] part)"
+    if not service["answers"]:
+        cure = "frozen, or without processor time; if it stays so, `systemctl restart itgrix-bx`"
+        return f"[red]does not answer[/red] on {safe(service['address'])}: {cure}"
     agi = service["parts"].get("fastagi")
     if agi is None:
         return "runs, without the hooks"
@@ -84,7 +91,7 @@ def _service(service: dict[str, Any]) -> str:
 
 def _portal(portal: dict[str, Any] | None) -> str:
     if portal is None:
-        return "not known while the service does not run: `itgrix-bx doctor` asks it"
+        return "not known, the service does not tell: `itgrix-bx doctor` asks it"
     if portal.get("ok") and not portal.get("requests"):
         return "was not asked yet"
     if portal.get("ok"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -86,7 +87,7 @@ def test_status_tells_what_is_owed_by_step_and_since_when(machine: Machine) -> N
     assert (found["lag"]["median_s"], found["lag"]["calls"]) == (5.0, 1)
     assert found["last_error"]["id"] == "17.2"
     assert found["last_error"]["error"] == "the portal is ill"
-    assert found["service"] == {"runs": False, "address": "127.0.0.1:9", "parts": {}}
+    assert found["service"] == {"runs": False, "answers": False, "address": "127.0.0.1:9", "parts": {}}
     assert (found["keep_days"], found["leases"], found["users_synced_at"]) == (365, [], None)
     assert found["oldest_call"] == machine.json("calls", "list")[-1]["started_at"]
 
@@ -97,6 +98,16 @@ def test_status_names_who_has_calls_in_hand_and_since_when(machine: Machine) -> 
     assert (lease["owner"], lease["calls"]) == ("pbx:4711:abc", 1)
     assert lease["since"] < lease["until"]
     assert "pbx:4711:abc: 1 since" in machine.run("status").output
+
+
+def test_a_service_that_runs_and_does_not_answer_is_not_said_not_to_run(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # the kernel takes the connection, as for a stopped process
+        address = f"127.0.0.1:{frozen.getsockname()[1]}"
+        machine.config.write_text(machine.config.read_text().replace('127.0.0.1:9"\n[cdr]', f'{address}"\n[cdr]'))
+        assert machine.json("status")["service"] == {"runs": True, "answers": False, "address": address, "parts": {}}
+        said = " ".join(machine.run("status").output.split())
+    assert f"does not answer on {address}" in said
+    assert "systemctl restart itgrix-bx" in said
 
 
 def test_status_is_one_screen_for_people(machine: Machine) -> None:

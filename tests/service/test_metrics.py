@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.mariadb_server import server
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
 ID = "1700000000.1"
@@ -43,6 +46,22 @@ def scrape(office: Office) -> dict[tuple[str, ...], float]:
 
 def health(office: Office) -> dict[str, Any]:
     return dict(json.loads(get(office, "/healthz")[2])["parts"])
+
+
+def test_a_database_that_hangs_hangs_no_page(make_office: Callable[..., Office]) -> None:
+    with server() as mariadb:
+        office = make_office(database={"url": mariadb.url})
+        assert mariadb.process is not None
+        mariadb.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(5):  # more than the web server has threads
+                threading.Thread(target=get, args=(office, "/healthz"), daemon=True).start()
+            assert health(office)["journal"]["database"] == "the database did not answer within 2 s"
+            assert scrape(office)["itgrix_bx_database_up",] == 0
+        finally:
+            mariadb.process.send_signal(signal.SIGCONT)
+        eventually(lambda: "database" not in health(office)["journal"])
+        assert scrape(office)["itgrix_bx_database_up",] == 1
 
 
 def missed(office: Office, call_id: str = ID) -> None:
