@@ -47,6 +47,7 @@ def _finished(row: dict[str, Any], state: dict[str, Any], names: dict[int, str])
     minutes, seconds = divmod(int(row["CALL_DURATION"]), 60)
     file = next((file for file in state["files"] if file["id"] == row["RECORD_FILE_ID"]), None)
     return row | {
+        "time": f"{datetime.fromisoformat(row['CALL_START_DATE']):%Y-%m-%d %H:%M:%S}",  # by the portal's clock
         "who": names.get(int(row["PORTAL_USER_ID"]), ""),
         "kind": _TYPES.get(int(row["CALL_TYPE"]), row["CALL_TYPE"]),
         "talk": f"{minutes}:{seconds:02d}",
