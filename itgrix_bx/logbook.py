@@ -193,7 +193,7 @@ class Logbook:
             count = (replayed or 0) + self._store_unsaved()
             if self.away_since is not None:
                 log.warning("the database is back; %d events replayed from the spool", count)
-                self.away_since = None
+                self.away_since = self.spool.refused = None
             again = self.spool.replay(self._store)  # what came meanwhile; what comes now goes to the database
         except DatabaseAwayError as error:
             log.debug("the database is still away: %s", error)

@@ -277,19 +277,20 @@ class Service:
         return {"ok": health.well, "vital": False, "requests": sum(health.outcomes.values()), **told}
 
     def _journal_health(self) -> dict[str, Any]:
-        spool = self.logbook.spool
-        found: dict[str, Any] = {"spool_bytes": spool.size(), "unsaved_events": self.logbook.unsaved}
-        found["database_away_since"] = iso(self.logbook.away_since)
+        logbook, away = self.logbook, self.logbook.away_since is not None
+        found: dict[str, Any] = {"spool_bytes": logbook.spool.size(), "unsaved_events": logbook.unsaved}
+        found["database_away_since"] = iso(logbook.away_since)
         try:
             backlog = self.overview.backlog(time.time())
         except DatabaseAwayError as error:
-            writable = spool.writable()
-            return {"ok": writable, "database": str(error), "spool_writable": writable, **found}
-        oldest = min((owed.oldest for owed in backlog.values()), default=None)
-        return {
-            "ok": True, "backlog": sum(owed.now + owed.later for owed in backlog.values()),
-            "oldest_age_s": None if oldest is None else max(0, round(time.time() - oldest)), **found,
-        }  # fmt: skip
+            found["database"], away = str(error), True
+        else:
+            oldest = min((owed.oldest for owed in backlog.values()), default=None)
+            found["backlog"] = sum(owed.now + owed.later for owed in backlog.values())
+            found["oldest_age_s"] = None if oldest is None else max(0, round(time.time() - oldest))
+        # That the database can be read says nothing about writing; what cannot be written there the spool must take.
+        trouble = logbook.spool.trouble() if away else None
+        return found | {"ok": trouble is None, "error": trouble}
 
     def _changed(self, call: Call, events: Sequence[Event]) -> None:
         self.metrics.count(call, events)

@@ -50,6 +50,7 @@ class Spool:
         self._replaying = directory / "spool.replaying.jsonl"
         self._lock = threading.Lock()
         self._entries: deque[_Entry] = deque()
+        self.refused: str | None = None  # why the last write was, until one succeeds
         # Processes that share the directory (serve --only agi, serve --only worker) take turns by these.
         self._writing = directory / "spool.lock"
         self._emptying = directory / "spool.replaying.lock"
@@ -70,6 +71,7 @@ class Spool:
         error = self._try_to_write("".join(entry.lines for entry in entries))
         for entry in entries:
             entry.taken, entry.error = True, error
+        self.refused = error
 
     def _try_to_write(self, lines: str) -> str | None:
         """Why it could not be, or None."""
@@ -99,9 +101,13 @@ class Spool:
         finally:
             os.close(handle)
 
-    def writable(self) -> bool:
-        """Whether the directory would take a line."""
-        return os.access(self.path.parent, os.W_OK)
+    def trouble(self) -> str | None:
+        """Why it takes no line, or None: one sentence that names the cure."""
+        if self.refused is not None:
+            return f"{self.path} {self.refused}: free space on its disk, or put the database right"
+        if not os.access(self.path.parent, os.W_OK):
+            return f"{self.path.parent} cannot be written: give it to the service's user"
+        return None
 
     def size(self) -> int:
         """Bytes that wait."""

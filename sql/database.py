@@ -25,6 +25,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from itgrix_bx.words import Phrase
+
 T = TypeVar("T")
 
 Together = Callable[[Connection, list[Any]], Sequence[Any]]
@@ -50,8 +52,22 @@ _GROUP = re.compile(r"(?:VALUES|IN) \(([^()]*)\)")  # what is repeated for sever
 _QUEUE_S = 1.0  # the longest a write waits behind others
 
 
+_UNREACHED = Phrase("check [database] url and that the server runs")
+_CURES = {  # by what the driver says; for a file "that the server runs" is no help
+    "database is locked": Phrase("another program holds the database file: end it, or let its backup come to an end"),
+    "unable to open database file": Phrase("create its directory and give it to the service's user"),
+    "readonly database": Phrase("give the file and its directory to the service's user"),
+    "disk is full": Phrase("free space on its disk"),
+}
+
+
 class DatabaseAwayError(Exception):
-    """The database did not take the write, or not in time. What was to be written must go elsewhere."""
+    """The database did not take the write, or not in time. What was to be written must go elsewhere. `cure`: what a
+    person may do about it."""
+
+    def __init__(self, said: str, cure: Phrase = _UNREACHED) -> None:
+        super().__init__(said)
+        self.cure = cure
 
 
 class Database:
@@ -358,9 +374,9 @@ def away(error: Exception) -> Exception:
     if not isinstance(error, SQLAlchemyError):
         return error
     orig = getattr(error, "orig", None)
-    return DatabaseAwayError(
-        f"the database refused: {orig.args[-1] if orig is not None and orig.args else type(error).__name__}"
-    )
+    said = str(orig.args[-1] if orig is not None and orig.args else type(error).__name__)
+    cure = next((cure for words, cure in _CURES.items() if words in said), _UNREACHED)
+    return DatabaseAwayError(f"the database refused: {said}", cure)
 
 
 @contextlib.contextmanager

@@ -65,8 +65,7 @@ class Context:
                 raise self.problem(reason)
             yield database
         except DatabaseAwayError as error:
-            away = Phrase("{reason}; check [database] url and that the server runs", {"reason": error})
-            raise self.problem(away) from None
+            raise self.problem(Phrase("{reason}; {cure}", {"reason": error, "cure": error.cure})) from None
         finally:
             database.close()
 

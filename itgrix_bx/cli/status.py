@@ -32,8 +32,19 @@ def status(context: Context, as_json: bool) -> None:
     ):
         found = standing(context.settings(), database)
     echo_json(found) if as_json else _print(found)
-    if not found["database"]["ok"]:
-        raise Problem(f"{found['database']['error']}; calls go to the spool meanwhile")
+    if problem := _problem(found):
+        raise Problem(problem)
+
+
+def _problem(found: dict[str, Any]) -> str | None:
+    """What keeps calls out of the journal."""
+    journal, database = found["service"]["parts"].get("journal", {}), found["database"]
+    if not journal.get("ok", True):
+        return f"neither the database nor the spool takes calls: {journal.get('error')}"
+    if database["ok"]:
+        return None
+    meanwhile = "; calls go to the spool meanwhile" if found["service"]["runs"] else ""
+    return f"{database['error']}{meanwhile}"
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -61,7 +72,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _backlog(found["backlog"])
         yield "lag", _lag(found["lag"])
         yield "leases", "\n".join(map(_lease, found["leases"])) or "none"
-    yield "spool", _spool(found["spool"])
+    yield "spool", _spool(found["spool"], parts.get("journal", {}))
     if "calls" in found:
         yield "users", f"read {_ago(found['users_synced_at'])}" if found["users_synced_at"] else _NO_USERS
         oldest = found["oldest_call"]
@@ -111,7 +122,10 @@ def _database(database: dict[str, Any], journal: dict[str, Any]) -> str:
     if not database["ok"]:
         return f"[red]away[/red]: {safe(database['error'])}"
     since = journal.get("database_away_since")
-    return f"[yellow]answers again; the service has missed it since {safe(since)}[/yellow]" if since else "answers"
+    if not since:
+        return "answers"
+    held = "can be read, but the service cannot write to it and uses the spool"
+    return f"[yellow]{held} for {ago(unix(since))}[/yellow]: does another program hold it?"
 
 
 def _counted(states: dict[str, int]) -> str:
@@ -144,11 +158,16 @@ def _lease(lease: dict[str, Any]) -> str:
     return safe(f"{lease['owner']}: {lease['calls']} since {_clock(lease['since'])}, until {_clock(lease['until'])}")
 
 
-def _spool(spool: dict[str, Any]) -> str:
-    if not spool["bytes"]:
-        return "empty"
-    oldest = f", the oldest {_ago(spool['oldest'])}" if spool["oldest"] else ""
-    return f"[yellow]{spool['events']:,} events, {spool['bytes']:,} bytes[/yellow]{oldest}"
+def _spool(spool: dict[str, Any], journal: dict[str, Any]) -> str:
+    told = "empty"
+    if spool["bytes"]:
+        oldest = f", the oldest {_ago(spool['oldest'])}" if spool["oldest"] else ""
+        told = f"[yellow]{spool['events']:,} events, {spool['bytes']:,} bytes[/yellow]{oldest}"
+    if unsaved := journal.get("unsaved_events"):
+        told += f"; [red]{unsaved:,} more in the service's memory alone[/red]: it must not be stopped"
+    if not journal.get("ok", True):
+        told += f"\n[red]takes no more[/red]: {safe(journal.get('error'))}"
+    return told
 
 
 def _error(error: dict[str, Any] | None) -> str:

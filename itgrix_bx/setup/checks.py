@@ -165,8 +165,9 @@ def database(settings: Settings) -> Iterator[Check]:
         yield from durability(opened)
         if not reason:
             yield from staff(Staff(opened))
+            opened.write(lambda _: None)  # what can be read may be held against writing (SQLite)
     except DatabaseAwayError as error:
-        yield Check("database", str(error), BAD, "check [database] url and that the server runs")
+        yield Check("database", str(error), BAD, str(error.cure))
     finally:
         opened.close()
 

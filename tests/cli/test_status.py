@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy.exc import OperationalError
 
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.cli import main
 from itgrix_bx.cli.status import _asterisk, _portal
+from itgrix_bx.config import load
 from itgrix_bx.delivery.schedule import due
+from itgrix_bx.setup.checks import BAD, database
 from itgrix_bx.spool import Spool
-from sql import Database, Journal, upgrade
+from itgrix_bx.times import iso
+from sql import Database, DatabaseAwayError, Journal, upgrade
+from sql.database import away
 
 WEBHOOK, PASSWORD, AMI = "hunter2hunter2", "dbpa55word", "am1s3cretX"
 NOW = time.time()
@@ -135,6 +143,28 @@ def test_a_database_that_is_away_is_told_and_the_spool_is_counted_all_the_same(m
     assert (shown.exit_code, "away" in shown.output, PASSWORD in shown.output) == (1, True, False)
 
 
+@contextlib.contextmanager
+def health_page(machine: Machine, body: bytes, status: int = 200) -> Iterator[None]:
+    """Something answers in the service's place, as often as it is asked."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        machine.config.write_text(
+            machine.config.read_text().replace('127.0.0.1:9"\n[cdr]', f'127.0.0.1:{server.server_port}"\n[cdr]')
+        )
+        yield
+        server.shutdown()
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -148,23 +178,65 @@ def test_a_database_that_is_away_is_told_and_the_spool_is_counted_all_the_same(m
 def test_whatever_answers_in_the_services_place_status_tells_the_rest(
     machine: Machine, body: bytes, status: int
 ) -> None:
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        machine.config.write_text(
-            machine.config.read_text().replace('127.0.0.1:9"\n[cdr]', f'127.0.0.1:{server.server_port}"\n[cdr]')
-        )
+    with health_page(machine, body, status):
         found = machine.json("status")
     assert found["service"]["runs"] is (b"portal" in body)
     assert found["calls"]["failed"] == 1
+
+
+def test_calls_are_said_to_go_to_the_spool_only_where_a_service_puts_them_there(machine: Machine) -> None:
+    machine.configure(f"sqlite:///{machine.directory}/empty.db")
+    assert "spool meanwhile" not in machine.run("status").stderr
+    with health_page(machine, b'{"parts": {"journal": {"ok": true}}}'):
+        assert "calls go to the spool meanwhile" in machine.run("status").stderr
+
+
+def test_a_database_that_can_be_read_alone_is_not_said_to_answer(machine: Machine) -> None:
+    missed = {"ok": True, "database_away_since": iso(time.time() - 125)}
+    with health_page(machine, json.dumps({"parts": {"journal": missed}}).encode()):
+        result = machine.run("status")
+    assert result.exit_code == 0
+    assert "can be read, but the service cannot write to it" in result.output
+    assert "for 2 min" in result.output
+
+
+def test_a_full_disk_beside_a_database_that_is_away_is_told_with_what_is_at_stake(machine: Machine) -> None:
+    full = {"ok": False, "unsaved_events": 5, "error": "/var/spool.jsonl cannot be written: free space on its disk"}
+    with health_page(machine, json.dumps({"parts": {"journal": full}}).encode(), 503):
+        result = machine.run("status")
+    assert result.exit_code == 1
+    assert "neither the database nor the spool takes calls" in result.stderr
+    said = " ".join(result.stdout.split())
+    assert "5 more in the service's memory alone: it must not be stopped" in said
+    assert "free space on its disk" in said
+
+
+def test_a_locked_database_is_told_with_its_own_cure(machine: Machine) -> None:
+    with contextlib.closing(sqlite3.connect(machine.directory / "journal.db", isolation_level=None)) as blocker:
+        blocker.execute("BEGIN EXCLUSIVE")
+        result = machine.run("calls", "retry", "17.3")
+        checks = list(database(load(str(machine.config))))
+    assert result.exit_code == 1
+    assert "another program holds the database file: end it" in result.stderr
+    assert "server runs" not in result.stderr
+    assert [check.cure for check in checks if check.result == BAD] == [
+        "another program holds the database file: end it, or let its backup come to an end"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("database or disk is full", "free space on its disk"),
+        ("unable to open database file", "create its directory"),
+        ("attempt to write a readonly database", "give the file and its directory"),
+        ("Can't connect to MySQL server on 'x'", "check [database] url and that the server runs"),
+    ],
+)
+def test_what_is_wrong_with_a_database_has_its_own_cure(said: str, cure: str) -> None:
+    error = away(OperationalError("SELECT 1", {}, sqlite3.OperationalError(said)))
+    assert isinstance(error, DatabaseAwayError)
+    assert str(error.cure).startswith(cure)
 
 
 def test_a_portal_nobody_has_asked_is_not_said_to_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from itgrix_bx.spool import Spool
 from tests.mariadb_server import server
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
@@ -137,6 +139,28 @@ def test_a_database_that_is_away_is_told_by_both(office: Office, tmp_path: Path)
     blocker.execute("ROLLBACK")
     eventually(lambda: scrape(office)["itgrix_bx_database_up",] == 1)
     assert health(office)["journal"]["database_away_since"] is None
+
+
+def test_where_neither_database_nor_disk_takes_calls_the_service_is_not_well(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    office.hook("inbound", ID, DID)
+    blocker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "_write", full)
+        assert office.hook("ring", ID, "101")["B24_RC"] == "error"
+    status, _, text = get(office, "/healthz")
+    journal = json.loads(text)["parts"]["journal"]
+    assert (status, journal["ok"], journal["unsaved_events"]) == (503, False, 1)
+    assert "No space left on device: free space on its disk" in journal["error"]
+    blocker.execute("ROLLBACK")
+    eventually(lambda: get(office, "/healthz")[0] == 200)
+    assert (health(office)["journal"]["unsaved_events"], health(office)["journal"]["error"]) == (0, None)
+    eventually(lambda: office.call(ID).last_rung)
 
 
 SECRETS = ("s3cretOfTheDatabase", "s3cretOfTheManager")
