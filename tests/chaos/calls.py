@@ -18,6 +18,7 @@ from itgrix_bx.emulator.asterisk import AgiCall
 
 EXTENSIONS = {"101": 11, "102": 12, "103": 13}
 DISMISSED = "102"  # whose user is dismissed now and then
+DISMISSED_USER = EXTENSIONS[DISMISSED]
 DEFAULT_USER = 1
 # A line with each policy for leads; of the first no rule says anything.
 DIDS = {
@@ -28,6 +29,8 @@ DIDS = {
 LINES = [line for line in DIDS.values() if line.number]
 _RESPONSIBLES = (11, 13)
 _HOOK_S = 10.0
+# Of talks and pauses that are shorter than what the verdict forgives a loaded machine, any duration would do.
+_LONG_S, _LONG_SHARE = (4.0, 8.0), 0.12
 _KINDS = {"answered": 42, "missed": 20, "transferred": 8, "outbound": 16, "busy": 6, "twin": 8}  # in a hundred
 
 
@@ -142,7 +145,7 @@ class Player:
         self._hook(truth, "ring", extension)
         time.sleep(chance.uniform(0.05, 0.6))
         answered = self._hook(truth, "answer", extension)
-        time.sleep(chance.uniform(0.3, 2.5))
+        _last(chance, 0.3, 2.5)
         self._end(truth, extension, answered, chance)
 
     _twin = _answered  # the same client again, while the first may still be talking
@@ -165,7 +168,7 @@ class Player:
         time.sleep(chance.uniform(0.5, 1.2))
         rang = time.monotonic()  # a hook that is acknowledged late came no later
         self._hook(truth, "ring", second)
-        time.sleep(chance.uniform(0.3, 0.8))
+        _last(chance, 0.3, 0.8)
         pause = time.monotonic() - rang
         self._hook(truth, "answer", second)
         time.sleep(chance.uniform(0.5, 1.5))
@@ -181,7 +184,7 @@ class Player:
         self._hook(truth, "outbound", truth.client, {}, extension)
         time.sleep(chance.uniform(0.05, 0.6))
         answered = self._hook(truth, "answer", "")
-        time.sleep(chance.uniform(0.3, 2.0))
+        _last(chance, 0.3, 2.0)
         self._end(truth, extension, answered, chance)
 
     def _busy(self, truth: Truth, chance: Random) -> None:
@@ -244,6 +247,11 @@ class Player:
         answer = _ask(servers, name, [truth.call_id, argument, *more], around, named | (variables or {}))
         (truth.told if answer.get("B24_RC") == "ok" else truth.untold).add(name)
         return at
+
+
+def _last(chance: Random, least_s: float, most_s: float) -> None:
+    """A talk or a pause: mostly so short that thousands fit into a storm, now and then long enough to be measured."""
+    time.sleep(chance.uniform(*(_LONG_S if chance.random() < _LONG_SHARE else (least_s, most_s))))
 
 
 def _as_mp3(path: Path) -> bytes:

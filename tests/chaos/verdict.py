@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.chaos.calls import Client, Truth
+from tests.chaos.calls import DISMISSED_USER, Client, Truth
+from tests.chaos.product import WINDOW_S
 
 _TALK_S = 1.6  # whole seconds to the nearest, and a loaded machine
 _START_S = 2.0  # the portal drops fractions
 KINDS = (
     "lost", "doubled", "activity lost", "doubled activity", "lead lost", "doubled lead", "lead nobody wants",
-    "wrong lead", "record lost", "record doubled", "wrong field",
+    "wrong lead", "record lost", "record doubled", "wrong field", "of no call", "registered twice",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class Verdict:
             ("activities", self.activities),
             ("leads", self.leads),
             ("records, right by sha256", self.records),
-            ("open calls left in the portal (harmless: purged by it)", self.orphans),
+            ("open calls left in the portal (their end unheard, or an answer lost for long)", self.orphans),
         ]
         return facts + [(kind, len(self.bad.get(kind, []))) for kind in KINDS]
 
@@ -62,6 +63,9 @@ class _Portal:
         self.files: dict[str, list[Any]] = defaultdict(list)
         for file in known["files"]:
             self.files[file["call_id"]].append(file)
+        self.open: dict[str, list[Any]] = defaultdict(list)
+        for call in known["calls"]:
+            self.open[call["external_call_id"]].append(call)
 
 
 def judge(truths: list[Truth], known: dict[str, Any], dismissed: bool) -> Verdict:
@@ -80,8 +84,28 @@ def judge(truths: list[Truth], known: dict[str, Any], dismissed: bool) -> Verdic
             _compare(verdict, truth, mine[0], dismissed)
             _compare_activity(verdict, truth, mine[0], portal)
             _compare_record(verdict, truth, mine[0], portal)
+        if truth.end_told and not (truth.users & {DISMISSED_USER} and dismissed):  # else the successor's is another
+            _compare_registrations(verdict, truth, mine, portal)
     _compare_leads(verdict, truths, known["leads"], portal)
+    verdict.bad["of no call"] += _of_no_call({truth.call_id for truth in truths}, portal)
     return verdict
+
+
+def _of_no_call(made: set[str], portal: _Portal) -> list[str]:
+    """What the portal has that no call asked for: rows and open calls of ids nobody used, and what hangs on no row."""
+    strange = [f"{external}: a row" for external in portal.rows if external not in made]
+    strange += [f"{external}: an open call" for external in portal.open if external not in made]
+    strange += [f"{call_id}: an activity" for call_id in portal.activities if call_id not in portal.by_call]
+    return strange + [f"{call_id}: a file" for call_id in portal.files if call_id not in portal.by_call]
+
+
+def _compare_registrations(verdict: Verdict, truth: Truth, rows: list[Any], portal: _Portal) -> None:
+    """While the portal finds a call again (by its start, as it was told) there is no reason for a second one of it."""
+    known = [(float(row["CALL_ID"].rpartition(".")[2]), _started_at(row)) for row in rows]
+    known += [(call["registered_at"], call["started_at"]) for call in portal.open.get(truth.call_id, [])]
+    early = [at for at, started_at in sorted(known)[1:] if at < started_at + WINDOW_S - 1.0]
+    if early:
+        verdict.bad["registered twice"].append(f"{truth.call_id} {truth.kind}: {sorted(known)}")
 
 
 def _compare_leads(verdict: Verdict, truths: list[Truth], leads: list[dict[str, Any]], portal: _Portal) -> None:
@@ -155,18 +179,25 @@ def _exact(truth: Truth, row: dict[str, Any], dismissed: bool) -> list[tuple[str
         users |= {"1"} | (
             {str(truth.who.line.default_user)} if truth.inbound and truth.who.line.default_user else set()
         )
+    client = truth.who
     fields = [
         ("user", row["PORTAL_USER_ID"], users),
         ("code", row["CALL_FAILED_CODE"], {truth.code}),
         ("number", row["PHONE_NUMBER"], {truth.client}),
         ("type", row["CALL_TYPE"], {"2" if truth.inbound else "1"}),
+        ("line", row["PORTAL_NUMBER"], {(truth.inbound and client.line.number) or "REST_APP:"}),
     ]
+    if client.responsible is not None:
+        fields.append(("client", f"{row['CRM_ENTITY_TYPE']} {row['CRM_ENTITY_ID']}", {f"CONTACT {client.id}"}))
     return [(name, found, wanted) for name, found, wanted in fields if found not in wanted]
 
 
 def _times(truth: Truth, row: dict[str, Any]) -> list[tuple[str, float, float]]:
-    started_at = datetime.fromisoformat(row["CALL_START_DATE"]).timestamp()
-    fields = [("start", started_at, truth.started_at, _START_S)]
+    fields = [("start", _started_at(row), truth.started_at, _START_S)]
     if not (truth.kind == "transferred" and truth.untold):  # the pause between the two is not known then
         fields.append(("duration", float(row["CALL_DURATION"]), truth.talked, _TALK_S))
     return [(name, found, wanted) for name, found, wanted, spare in fields if abs(found - wanted) > spare]
+
+
+def _started_at(row: dict[str, Any]) -> float:
+    return datetime.fromisoformat(row["CALL_START_DATE"]).timestamp()
