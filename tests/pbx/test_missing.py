@@ -54,6 +54,24 @@ def test_a_call_whose_hooks_stopped_before_the_answer_gets_that_too() -> None:
     assert (call.talk_seconds, call.talk_source) == (21, "cdr")
 
 
+def test_what_the_records_tell_in_whole_seconds_stays_behind_the_hook_it_followed() -> None:
+    known = [*entered(), hook(0.6, Kind.RING, extensions=["101"])]
+    (answer,) = [event for event in completed(known, row(0, TRUNK, PHONE, 25, 25)) if event.kind is Kind.ANSWER]
+    assert START + 0.6 < answer.at < START + 0.7
+
+
+def test_a_call_that_only_its_missing_channels_ended_gets_its_true_end() -> None:
+    known = [
+        *entered(),
+        hook(0.6, Kind.RING, extensions=["101"]),
+        hook(5.7, Kind.ANSWER, extension="101"),
+        hook(300, Kind.GONE, source="ami", ended_at=START + 5.7),
+    ]
+    assert fold(known).talk_seconds == 1
+    call = fold([*known, *completed(known, ANSWERED)])
+    assert (call.talk_seconds, call.end_unseen) == (20, "")
+
+
 def test_of_a_group_only_the_phones_no_hook_named_are_added() -> None:
     known = [*entered(), hook(0.6, Kind.RING, extensions=["101"])]
     new = completed(known, row(0, TRUNK, PHONE, 5, 0), row(0, TRUNK, "PJSIP/102-0000000c", 25, 20))

@@ -1,7 +1,8 @@
 """Every way a call can be lost or doubled at the portal, and that neither happens.
 
-The cases a client must pass (bitrix24-rest §8), one test each; three of them need no doubt and are among the hooks'
-own tests: the anonymous caller, the internal call, the ring group whose losers' cards are hidden.
+The cases a client must pass (bitrix24-rest §8), one test each. Three need no doubt and are among the hooks' own
+tests: the anonymous caller, the internal call, the ring group whose losers' cards are hidden; the order to call back is
+among the portal's events.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from bx24client import telephony
 from itgrix_bx.calls.events import HOOK_KINDS, Event, Kind
 from itgrix_bx.delivery import attach, finishing, registering, schedule, trouble, worker
 from itgrix_bx.spool import Spool
@@ -467,6 +469,22 @@ def test_a_client_the_crm_does_not_have_and_must_not_create_is_finished_without_
     eventually(lambda: office.call(ID).state == "complete")
     assert len(rows_of(office)) == 1
     assert office.known()["activities"] == []
+
+
+@pytest.mark.parametrize("finds", ["by our id", "by number and manager alone"])
+def test_a_call_the_portal_registered_for_a_click_costs_ours_nothing(office: Office, finds: str) -> None:
+    """It knows no id of ours. A portal that does not look at ids gives ours its CALL_ID, and the next one a new one."""
+    office.portal.seed({"settings": {"dedupe_ignores_external_id": "alone" in finds}})
+    clicked = {"USER_ID": 11, "PHONE_NUMBER": CLIENT, "TYPE": 1, "SHOW": 0, "CRM_CREATE": 0}
+    click = office.service.client.execute(telephony.register(clicked)).call_id
+    for call_id in ("17.1", "17.2"):
+        office.hook("outbound", call_id, CLIENT, "101", caller="101")
+        office.hook("hangup", call_id, "out", caller="101", DIALSTATUS="ANSWER", ANSWEREDTIME="7")
+        eventually(lambda one=call_id: office.call(one).state == "complete")
+    ids = [office.call(call_id).portal_call_id for call_id in ("17.1", "17.2")]
+    assert (ids[0] == click) == ("alone" in finds)
+    assert sorted(row["CALL_ID"] for row in office.statistics()) == sorted(set(ids))
+    assert {row["CALL_FAILED_CODE"] for row in office.statistics()} == {"200"}
 
 
 def test_hooks_that_come_twice_late_and_out_of_order_make_one_call(office: Office) -> None:

@@ -45,8 +45,8 @@ def ami(peer: Peer) -> dict[str, Any]:
     return {"address": f"127.0.0.1:{peer.port}", "username": "admin", "secret": SECRET}
 
 
-def answered_call(office: Office, call_id: str = ID) -> None:
-    office.hook("inbound", call_id, DID)
+def answered_call(office: Office, call_id: str = ID, linkedid: str = "") -> None:
+    office.hook("inbound", call_id, DID, **{"CHANNEL(linkedid)": linkedid or call_id})
     office.hook("ring", call_id, "101")
     office.hook("answer", call_id, "101")
 
@@ -87,19 +87,21 @@ def test_a_missed_one_is_missed(office: Office) -> None:
 
 
 def test_a_call_with_any_channel_is_left_alone(office: Office, peer: Peer) -> None:
-    by_linkedid, by_variable = "1700000000.2", "1700000000.3"
+    by_linkedid, by_variable, by_its_own = "1700000000.2", "1700000000.3", "1700000000.4"
+    calls = {ID: ID, by_linkedid: by_linkedid, by_variable: by_variable, by_its_own: "1699999999.8"}
     peer.channels = [
         channel(ID),
         channel("1700000000.5", by_linkedid),
         channel("1700000000.6", "1699999999.1") | {"ChanVariable": f"B24_ID={by_variable}"},
+        channel("1700000000.9", "1699999999.8"),  # what is left of a call that was made part of another
     ]
-    for call_id in (ID, by_linkedid, by_variable):
-        answered_call(office, call_id)
+    for call_id, linkedid in calls.items():
+        answered_call(office, call_id, linkedid)
     time.sleep(closing.YOUNG_S)
     looked(peer, 4)
-    assert [office.call(call_id).state for call_id in (ID, by_linkedid, by_variable)] == ["registered"] * 3
+    assert [office.call(call_id).state for call_id in calls] == ["registered"] * 4
     peer.channels = []
-    for call_id in (ID, by_linkedid, by_variable):
+    for call_id in calls:
         office.until(call_id, "complete")
 
 

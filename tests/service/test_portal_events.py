@@ -80,6 +80,17 @@ def test_what_is_not_about_a_client_is_acknowledged_and_ignored(
     assert office.service.reception.clients.fresh(CLIENT) is not None
 
 
+@pytest.mark.parametrize("event", ["ONEXTERNALCALLBACKSTART", "ONEXTERNALCALLSTART", "ONVOXIMPLANTCALLEND"])
+def test_what_the_portal_tells_of_calls_makes_none(office: Office, port: int, event: str) -> None:
+    """A click or an order to call back is a call when the PBX makes one; of our own calls we know."""
+    told = {"data[PHONE_NUMBER]": CLIENT, "data[USER_ID]": "11", "data[TEXT]": "call me", "data[LINE_NUMBER]": ""}
+    if event != "ONEXTERNALCALLBACKSTART":  # of an order to call back there is no CALL_ID
+        told["data[CALL_ID]"] = "externalCall.a.1"
+    assert tell(port, event, **told) == 200
+    assert office.service.journal.find() == []
+    assert office.known()["calls"] == []
+
+
 @pytest.mark.usefixtures("office")
 def test_a_body_larger_than_any_event_is_refused(port: int) -> None:
     assert tell(port, "ONCRMCONTACTUPDATE", more="x" * 70_000) == 413
