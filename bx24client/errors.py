@@ -250,7 +250,7 @@ class InvalidFinish(InvalidRequest):
     """The portal failed to store a finished call, after it created the CRM activity."""
 
     maybe_done = True
-    cure = "the call's data did not fit the portal's tables; repeating would double the CRM activity"
+    cure = "the call's data did not fit the portal's tables, though its CRM activity may be made by now"
 
 
 class CallNotFound(PortalError):

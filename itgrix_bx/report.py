@@ -14,6 +14,8 @@ from itgrix_bx.words.routing import say
 
 _UNSEEN = {"ami": "the end was not seen; closed when its channel was gone"}
 _ADVICE = "put it right in Bitrix24 or the configuration, then run `itgrix-bx calls retry`"
+# The portal may have done it, whatever it said.
+_IF_MISSING = "look at the client's card in Bitrix24: only where the call is not on it, run `itgrix-bx calls retry {}`"
 
 
 def summary(call: Call, directory: Directory, settings: Settings) -> dict[str, Any]:
@@ -106,7 +108,8 @@ def _leg(leg: Leg) -> dict[str, Any]:
 
 def _last_error(call: Call) -> str | None:
     if call.state == "failed":
-        return f"{call.failed_step}: {call.last_error}; {_ADVICE}"
+        advice = _ADVICE if call.finish_doubt is None else _IF_MISSING.format(call.call_id)
+        return f"{call.failed_step}: {call.last_error}; {advice}"
     return call.last_error or None
 
 

@@ -158,7 +158,10 @@ class _Job:
         give_up_at = time.monotonic() + _PATIENCE_S
         while not self._marks.take(TURN, self._owner, now=time.time(), for_s=TURN_S):
             if time.monotonic() > give_up_at:
-                raise Problem("a catch-up is under way, in the service or on another machine; try again in two minutes")
+                raise Problem(
+                    "a catch-up is under way in the service or on another machine, or one was killed less than two "
+                    "minutes ago: try again in two minutes"
+                )
             time.sleep(0.2)
 
 

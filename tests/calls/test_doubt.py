@@ -50,6 +50,20 @@ def test_a_register_that_was_answered_with_rubbish_or_a_refusal_is_tried_again_s
     assert (story.call().register_doubt is not None) == doubt
 
 
+def test_an_outbound_call_waits_for_its_other_leg_which_knows_the_recording(story: Story) -> None:
+    story.outbound().tell(1, Kind.REGISTERED, portal_call_id="c").answer(5).hangup(30, own=False, direction="out")
+    assert due(story.call()) == (FINISH, START + 30 + schedule.SECOND_LEG_S)
+    story.hangup(30.5, direction="out", DIALSTATUS="ANSWER", recording="out-1.wav")
+    assert due(story.call()) == (FINISH, START + 30)
+
+
+def test_a_large_recording_may_be_under_way_for_as_long_as_a_slow_line_takes(story: Story) -> None:
+    story.tell(20, Kind.FINISHED).tell(30, Kind.ATTACHING, name="a.wav", extra_s=300.0)
+    doubt = story.call().recording.doubt
+    assert doubt is not None
+    assert schedule.settled_at(doubt) == START + 30 + IN_FLIGHT_S + 300
+
+
 def test_a_finish_that_may_still_run_is_asked_about_soon_and_repeated_late(story: Story) -> None:
     failed(finishing(story), Kind.FINISH_FAILED, doubt=True, running=True)
     call = story.call()

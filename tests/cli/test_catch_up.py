@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from itgrix_bx.calls.directory import Employee
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.cli import main
 from itgrix_bx.delivery.schedule import due
-from itgrix_bx.pbx.catch_up import TURN
+from itgrix_bx.pbx.catch_up import TURN, TURN_S
 from sql import Database, Journal, Staff, upgrade
 from sql.marks import Marks
 from tests.pbx import recorded
@@ -97,6 +101,51 @@ def test_repeated_it_finds_all_known(machine: Machine) -> None:
     assert second.stdout == "0 added, 0 completed, 4 known already.\n"
     assert [machine.json("calls", "show", call["id"]) for call in machine.calls()] == before
     assert machine.run("catch-up", *SPAN).stdout == "0 to add (+), 0 to complete (~), 4 known already.\n"
+
+
+def test_a_call_that_was_transferred_into_an_older_one_is_told_once_however_few_records_are_read_at_a_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(machine.records, *rows_of(["attended_to_an_older_call"]))
+    together = machine.json("catch-up", *SPAN)["calls"]
+    monkeypatch.setattr("itgrix_bx.pbx.cdr._AT_ONCE", 1)
+    one_by_one = machine.json("catch-up", *SPAN)["calls"]
+    assert sorted(call["id"] for call in one_by_one) == sorted(call["id"] for call in together)
+    assert len({call["id"] for call in one_by_one}) == len(one_by_one) == len(SOME)
+
+
+_KILLED_AT_THE_THIRD = """
+import itertools, os, sys
+from itgrix_bx.cli import main
+from itgrix_bx.pbx.catch_up import CatchUp
+put_in, count = CatchUp.put_in, itertools.count(1)
+CatchUp.put_in = lambda self, finding: os._exit(9) if next(count) == 3 else put_in(self, finding)
+main(sys.argv[1:])
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_where_it_was(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itgrix_bx.cli.catch_up._PATIENCE_S", 0.3)
+    command = ["--config", str(machine.config), "catch-up", *SPAN, "--yes"]
+    killed = subprocess.run([sys.executable, "-c", _KILLED_AT_THE_THIRD, *command], timeout=60, check=False)
+    assert killed.returncode == 9
+    before = machine.calls()
+    assert len(before) == 2
+    assert "or one was killed" in machine.run("catch-up", *SPAN, "--yes").output
+    now = time.time() + TURN_S
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert machine.run("catch-up", *SPAN, "--yes").stdout.endswith("2 added, 0 completed, 2 known already.\n")
+    assert [call for call in machine.calls() if call["id"] in {one["id"] for one in before}] == before
+
+
+def test_a_terminal_shows_how_far_it_is(machine: Machine) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "itgrix_bx", "--config", str(machine.config), "catch-up", *SPAN, "--dry-run"]
+    done = subprocess.run(command, stderr=theirs, capture_output=False, stdout=subprocess.DEVNULL, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert (done.returncode, "looking" in shown, "100%" in shown) == (0, True, True)
 
 
 def test_json_is_a_dry_run_unless_yes_is_said(machine: Machine) -> None:

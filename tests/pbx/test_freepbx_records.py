@@ -216,6 +216,11 @@ def test_several_trunks_are_one_call() -> None:
     assert (result(call), call.talk_seconds) == ((ANNA, "200", ""), 21)
 
 
+def test_a_trunk_that_had_no_channel_talked_to_nobody_though_the_caller_was_answered_by_an_announcement() -> None:
+    call = call_of(outbound(0, "", 10, 8))
+    assert (result(call)[:2], call.talk_seconds, call.answered) == ((ANNA, "OTHER"), 0, False)
+
+
 @pytest.mark.parametrize(("how", "code"), [("BUSY", "486"), ("CONGESTION", "OTHER"), ("FAILED", "OTHER")])
 def test_an_outbound_call_that_failed_has_its_code(how: str, code: str) -> None:
     call = call_of(outbound(0, TRUNK, 5, 0, disposition=how), outbound(5, "", 2, 0, disposition=how, lastapp="Busy"))

@@ -157,6 +157,20 @@ def test_a_lead_made_by_a_register_nobody_heard_of_is_not_taken_for_the_client(
     assert arrives_once(office)["PORTAL_USER_ID"] == "11"
 
 
+def test_what_is_not_known_of_a_register_stays_unknown_when_the_next_one_is_refused(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "_FOR_ALL_AGAIN_S", 0.3)
+    refused = {"method": REGISTER, "kind": "auth", "times": -1}
+    office.portal.faults([{"method": REGISTER, "kind": "lost_answer", "times": 1}, refused])
+    talked(office)
+    failed = [Kind.REGISTER_FAILED] * 2
+    eventually(lambda: [e.kind for e in office.service.journal.events(ID) if e.kind in failed][:2] == failed)
+    assert office.call(ID).register_doubt is not None
+    office.portal.faults([])
+    arrives_once(office)
+
+
 def test_outside_the_window_the_statistics_are_asked_by_our_own_id(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +236,31 @@ def test_a_call_the_portal_has_forgotten_is_registered_again(office: Office, sta
     office.hook("answer", ID, "101")
     office.hook("hangup", ID, "in", DIALSTATUS="ANSWER", CONNECTED="101")
     assert arrives_once(office)["CALL_ID"] != first
+
+
+def test_a_call_the_portal_forgets_again_and_again_is_given_up_with_a_sentence(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "back_off", lambda _: 0.1)
+    gone = "Call is not found (call should be registered prior to finishing"
+    office.portal.faults([{"method": FINISH, "kind": "error", "description": gone, "times": -1}])
+    talked(office)
+    eventually(lambda: office.call(ID).state == "failed")
+    assert (len(asked(office, FINISH)), len(asked(office, REGISTER))) == (3, 3)
+    assert "calls retry" in office.summary(ID)["last_error"]
+    office.portal.faults([])
+    office.service.logbook.record([Event(ID, Kind.RETRY, time.time(), {})])
+    arrives_once(office)
+
+
+def test_a_finish_the_portal_broke_off_after_its_activity_is_left_to_a_person(office: Office) -> None:
+    """Each repetition would make one more activity."""
+    broken = "Unexpected database error; the value is too long"
+    office.portal.faults([{"method": FINISH, "kind": "error", "description": broken, "times": -1}])
+    talked(office)
+    eventually(lambda: office.call(ID).state == "failed")
+    assert len(asked(office, FINISH)) == 1
+    assert f"only where the call is not on it, run `itgrix-bx calls retry {ID}`" in office.summary(ID)["last_error"]
 
 
 @pytest.mark.parametrize("lost", ["outcome", "intent"])
@@ -364,6 +403,18 @@ def test_a_finish_and_the_recording_beside_it_whose_answer_was_lost_arrive_once(
     assert [request["error"] for request in asked(office, ATTACH)] == [None]
     (file,) = office.known()["files"]
     assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_finish_that_was_surely_not_taken_leaves_no_doubt_about_the_recording_beside_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "IN_FLIGHT_S", 600.0)
+    monkeypatch.setattr(trouble, "_FOR_ALL_AGAIN_S", 0.3)
+    office.record("in-1.wav")
+    office.portal.faults([{"method": FINISH, "kind": "auth", "times": 1}])
+    talked(office, recording="in-1.wav")
+    arrives_once(office)
+    assert len(office.known()["files"]) == 1
 
 
 @pytest.mark.parametrize("refused", [FINISH, ATTACH])
