@@ -97,8 +97,6 @@ class Attach:
                 command = telephony.attach_record(call.portal_call_id, facts["name"], ready.content())
         except (NotReadyError, RefusedError):
             return None
-        if facts["sha256"] == call.recording.sent:
-            return None
         return Beside(call, command, Intent(begin, lambda: Event(call.call_id, Kind.ATTACHING, time.time(), facts)))
 
     def _may_be_beside_finish(self, call: Call) -> bool:

@@ -114,6 +114,7 @@ def test_an_attach_still_running_when_it_is_given_up_is_not_sent_again(
     make_office: MakeOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attach, "_REQUEST_S", 0.4)
+    monkeypatch.setattr(attach, "_BESIDE_FINISH", 0)  # in a request of its own
     monkeypatch.setattr(schedule, "IN_FLIGHT_S", 6.0)
     office = make_office()
     office.portal.faults([{"method": ATTACH, "kind": "slow", "times": 1, "delay_s": 3.0}])
@@ -280,6 +281,20 @@ def test_a_file_that_comes_to_light_later_joins_the_one_that_was_sent(office: Of
     wav(office.monitor / "second.wav", 1.0, sample=2)
     talked(office, "first.wav")
     office.until(ID, "complete")
+    late = {"own_channel": False, "recording": "second.wav"}
+    office.service.logbook.record([Event(ID, Kind.HANGUP, time.time(), late)])
+    eventually(lambda: len(office.known()["files"]) == 2)
+    office.until(ID, "complete")
+    (file,) = files(office)
+    assert samples(office.portal.state.contents[file["id"]]) == [1, 2]
+
+
+def test_the_file_that_was_sent_first_is_no_sign_that_the_portal_took_the_second(office: Office) -> None:
+    wav(office.monitor / "first.wav", 1.0, sample=1)
+    wav(office.monitor / "second.wav", 1.0, sample=2)
+    talked(office, "first.wav")
+    office.until(ID, "complete")
+    office.portal.faults([{"method": ATTACH, "kind": "lost_answer", "after_effect": False, "times": 1}])
     late = {"own_channel": False, "recording": "second.wav"}
     office.service.logbook.record([Event(ID, Kind.HANGUP, time.time(), late)])
     eventually(lambda: len(office.known()["files"]) == 2)
