@@ -43,7 +43,7 @@ def _problem(found: dict[str, Any]) -> str | None:
         return f"neither the database nor the spool takes calls: {journal.get('error')}"
     if database["ok"]:
         return None
-    meanwhile = "; calls go to the spool meanwhile" if found["service"]["runs"] else ""
+    meanwhile = "; calls go to the spool meanwhile" if found["service"]["answers"] else ""
     return f"{database['error']}{meanwhile}"
 
 

@@ -303,6 +303,19 @@ def test_the_file_that_was_sent_first_is_no_sign_that_the_portal_took_the_second
     assert samples(office.portal.state.contents[file["id"]]) == [1, 2]
 
 
+def test_a_recording_the_portal_surely_does_not_have_is_sent_under_another_name(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal may have kept the first one's name without having the file."""
+    monkeypatch.setattr(attach, "_BESIDE_FINISH", 0)
+    office.portal.faults([{"method": ATTACH, "kind": "lost_answer", "after_effect": False, "times": 1}])
+    content = wav(office.monitor / "in.wav")
+    talked(office)
+    arrives_once(office, content)
+    sent = [e.data["name"] for e in office.service.journal.events(ID) if e.kind is Kind.ATTACHING]
+    assert (len(sent), len(set(sent))) == (2, 2)
+
+
 def test_a_name_that_comes_to_light_later_without_a_file_sends_nothing_again(make_office: MakeOffice) -> None:
     office = make_office(recordings={"wait": 0.0})
     content = wav(office.monitor / "first.wav")
