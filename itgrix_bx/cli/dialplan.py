@@ -25,7 +25,12 @@ from itgrix_bx.pbx.installer.system import version_in
 from itgrix_bx.pbx.installer.tree import ETC, InstallError, Tree, unreadable
 from itgrix_bx.words import Phrase
 
-_FILES = {"plain": "itgrix-bx.conf", "site": "extensions.conf", "freepbx": "extensions_custom.conf"}
+_FILES = {
+    "plain": "itgrix-bx.conf",
+    "site": "extensions.conf",
+    "freepbx": "extensions_custom.conf",
+    "internal": "extensions_internal.conf",
+}
 _MARKS = {True: "✔", False: "✘", None: "–"}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -75,6 +80,7 @@ def show(context: Context, kind: str) -> None:
     plain    the subroutines for plain Asterisk 13-22 (include it from extensions.conf)
     site     a small plain site that uses them
     freepbx  for FreePBX 13-17 and Issabel 4/5 (extensions_custom.conf)
+    internal the same for calls between extensions on Issabel (behind it)
     """
     click.echo(shipped(_FILES[kind], _address(context.settings())), nl=False)
 
@@ -90,10 +96,15 @@ def show(context: Context, kind: str) -> None:
 @click.option("--inbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of trunks (repeatable).")
 @click.option("--outbound", metavar="CONTEXT", multiple=True, help="Plain Asterisk: a context= of phones (repeatable).")
 @click.option("--ami/--no-ami", default=None, help="Whether to make a user for Asterisk's manager.  [default: --ami]")
+@click.option(
+    "--internal/--no-internal",
+    default=None,
+    help="Whether to report calls between extensions (`numbers internal on`).  [default: --no-internal]",
+)
 @click.pass_obj
 def install(
     context: Context, yes: bool, dry_run: bool, copies: Path, root: Path, etc: str, fastagi: str | None,
-    inbound: tuple[str, ...], outbound: tuple[str, ...], ami: bool | None,
+    inbound: tuple[str, ...], outbound: tuple[str, ...], ami: bool | None, internal: bool | None,
 ) -> None:  # fmt: skip
     """Put the hooks into the PBX's own custom files, reload, and prove them with a call.
 
@@ -105,7 +116,11 @@ def install(
     address = _told_address(context, fastagi)
     with _plainly(context), _asterisk(context, tree) as reached:
         earlier = planning.told(tree) or Told()
-        choices = Told(address or earlier.address, earlier.ami if ami is None else ami)
+        choices = Told(
+            address or earlier.address,
+            earlier.ami if ami is None else ami,
+            earlier.internal if internal is None else internal,
+        )
         plan = _planned(context, tree, choices, reached, Chosen(inbound, outbound))
         if tree.foreign and is_here(plan.address):
             itself = Phrase(

@@ -98,7 +98,7 @@ def _result(number: str, way: Where, reading: Reading, skip: Skip | None, lang: 
 def internal(context: Context, switch: str | None) -> None:
     """Whether calls among your own extensions are for the CRM; `on` or `off` changes it.
 
-    They are off by default. The dialplan must report them too, by the hook `outbound` before the extension is dialled.
+    They are off by default. The dialplan must report them too: `itgrix-bx dialplan install --internal`.
     """
     with context.database() as database:
         store = Store(database)
@@ -107,6 +107,8 @@ def internal(context: Context, switch: str | None) -> None:
         on = store.read().internal
     for_it = Phrase("Calls between extensions are for the CRM.")
     context.say(for_it if on else Phrase("Calls between extensions are not for the CRM."))
+    if switch == "on":
+        context.say(Phrase("The dialplan must report them too: `itgrix-bx dialplan install --internal`"))
 
 
 # --- rules ---------------------------------------------------------------------------------------

@@ -589,6 +589,29 @@ def test_what_to_put_into_the_pbxs_screens_is_told(tmp_path: Path) -> None:
     assert "`b24-then,600,1`" in Machine(tmp_path / "i", "issabel").install().output
 
 
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_reload_that_writes_the_generated_files_anew_keeps_the_hooks(tmp_path: Path, name: str) -> None:
+    """`fwconsole reload` after any change in the PBX's screens; it takes the custom files as they are."""
+    machine = Machine(tmp_path, name)
+    custom = {file: machine.text(file) for file in machine.shape.files if "custom" in file}
+    machine.install()
+    for file in ("extensions_additional.conf", "manager.conf"):
+        path = machine.etc / file
+        path.unlink()
+        path.write_text(machine.shape.files[file] + "; written anew\n")
+    assert machine.run("check").exit_code == 0
+    assert "Nothing to change." in machine.install().output
+    read = machine.dialplan()
+    assert ("b24-agi", "same => n,Return()") in read
+    assert ("from-pstn-custom", "exten => s,1,Goto(b24-inbound,s,1)") in read
+    assert "[itgrix-bx]" in machine.text("manager_custom.conf")
+    machine.remove()
+    assert {file: machine.text(file) for file in custom} == custom
+    assert machine.text("manager.conf").endswith("; written anew\n")
+    everything = b"".join(about[0] for about in machine.snapshot().values())
+    assert b"itgrix-bx:" not in everything
+
+
 def test_commented_hooks_are_none(freepbx: Machine) -> None:
     custom = freepbx.etc / "extensions_custom.conf"
     custom.write_text(
@@ -596,6 +619,74 @@ def test_commented_hooks_are_none(freepbx: Machine) -> None:
     )
     freepbx.install()
     assert "b24-their-from-pstn-custom" not in custom.read_text()
+
+
+# --- calls between extensions ------------------------------------------------------------------------
+
+REPORTED = {
+    "freepbx16": ("globals", "B24_INTERNAL = 1"),
+    "freepbx17": ("globals", "B24_INTERNAL = 1"),
+    "issabel": ("b24-from-internal", "include => from-internal-xfer"),
+    "elastix": ("b24-from-internal", "include => from-internal-xfer"),
+    "plain": ("b24-enter-out-from-internal", "same => n(inside),Gosub(b24-colleague-from-internal,s,1)"),
+    "plain-wizard": ("b24-enter-out-from-internal", "same => n(inside),Gosub(b24-colleague-from-internal,s,1)"),
+    "plain-sip": ("b24-enter-out-from-internal", "same => n(inside),Gosub(b24-colleague-from-internal,s,1)"),
+}
+
+
+def test_internal_calls_are_reported_where_that_is_told_until_it_is_taken_back(machine: Machine) -> None:
+    before = machine.snapshot()
+    machine.install()
+    without = machine.snapshot()
+    assert REPORTED[machine.shape.name] not in machine.dialplan()
+    machine.install("--internal")
+    assert REPORTED[machine.shape.name] in machine.dialplan()
+    assert "Nothing to change." in machine.install().output
+    assert machine.run("check").exit_code == 0
+    machine.install("--no-internal")
+    assert machine.snapshot() == without
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_every_choice_together_is_remembered(machine: Machine) -> None:
+    machine.install("--internal", "--no-ami", "--fastagi", "192.0.2.7:4600")
+    installed = machine.snapshot()
+    assert "Nothing to change." in machine.install().output
+    assert machine.snapshot() == installed
+
+
+@pytest.mark.parametrize("name", ["issabel", "elastix"])
+def test_a_users_own_way_for_what_phones_dial_goes_on_beside_ours(tmp_path: Path, name: str) -> None:
+    machine = Machine(tmp_path, name)
+    custom = machine.etc / "extensions_custom.conf"
+    custom.write_text("[from-internal-noxfer-custom]\nexten => _X.,1,NoOp(mine)\nexten => *77,1,NoOp(mine too)\n")
+    before = machine.snapshot()
+    machine.install()
+    assert "[from-internal-noxfer-custom]" in machine.text("extensions_custom.conf").splitlines()[-3]
+    shown = machine.install("--internal").output
+    assert "your [from-internal-noxfer-custom] in /etc/asterisk/extensions_custom.conf would hide ours" in shown
+    dialplan = machine.dialplan()
+    theirs = "b24-their-from-internal-noxfer-custom"
+    assert [line for found, line in dialplan if found == theirs] == [
+        "exten => _X.,1,NoOp(mine)", "exten => *77,1,NoOp(mine too)",
+    ]  # fmt: skip
+    ours = [line for found, line in dialplan if found == "from-internal-noxfer-custom"]
+    assert ours[0] == f"include => {theirs}"
+    assert [line for line in ours if line.startswith("exten")] == [ours[1]]
+    assert next(line for found, line in dialplan if found == "b24-from-internal") == f"include => {theirs}"
+    machine.remove()
+    assert machine.snapshot() == before
+
+
+def test_internal_calls_that_cannot_be_reported_are_told(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "issabel")
+    stock = machine.etc / "extensions.conf"
+    stock.write_text(stock.read_text().replace("include => from-internal-noxfer-custom\n", ""))
+    result = machine.run("install", "--yes", "--internal")
+    assert result.exit_code == 1
+    assert "what phones dial does not come by [from-internal-noxfer-custom] → internal calls are not" in result.output
+    assert machine.run("install", "--yes", "--no-internal").exit_code == 0
 
 
 # --- plain Asterisk ----------------------------------------------------------------------------------

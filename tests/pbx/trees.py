@@ -16,6 +16,8 @@ include => from-pstn
 include => from-pstn-custom
 include => ext-did
 include => from-did-direct
+[from-internal-noxfer]
+include => from-internal-noxfer-custom
 [macro-dialout-trunk-predial-hook]
 exten => s,1,{exit}
 """

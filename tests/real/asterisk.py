@@ -126,6 +126,7 @@ class Site:
     files: dict[str, str] = field(default_factory=dict)  # further files beside extensions.conf
     database: dict[str, str] = field(default_factory=dict)  # AstDB rows, without the leading slash
     two_devices: list[str] = field(default_factory=list)  # phones that may be registered twice
+    one_call_each: list[str] = field(default_factory=list)  # queues that ring no agent who talks
 
 
 class Asterisk:
@@ -320,6 +321,7 @@ class Asterisk:
         queues = "[general]\npersistentmembers=no\n"
         for name, members in self._site.queues.items():
             queues += f"[{name}]\nstrategy=ringall\ntimeout=15\nretry=1\njoinempty=yes\nsetinterfacevar=yes\n"
+            queues += f"ringinuse={'no' if name in self._site.one_call_each else 'yes'}\n"
             queues += "".join(f"member => {member}\n" for member in members)
         return queues
 

@@ -45,6 +45,35 @@ async def freepbx_queue_timed_out(office: Office, n: int) -> Measured:
     return Measured("304", owner=None, reason="no answer", recorded=False)
 
 
+async def queue_with_a_busy_agent(office: Office, n: int) -> Measured:
+    """Who talks already is not rung (ringinuse=no); here it is in a conference."""
+    phone = await office.phone(extension(n, 1), answers(0.5))
+    await office.phone(extension(n, 2), answers(1.0))
+    talks = await phone.call(f"3{n:02}")
+    await asyncio.wait_for(talks.answered.wait(), 20)
+    await asyncio.sleep(1)
+    call = await office.call_in(n, FREEPBX_QUEUE)
+    agent = await first_of(office, n, 2)
+    await asyncio.wait_for(agent.answered.wait(), 20)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    await ended(agent)
+    await talks.hang_up()
+    assert phone.incoming.empty(), "the agent who talks was rung"
+    return Measured("200", agent.talk, owner=2, legs=[2])
+
+
+async def follow_me_to_a_mobile(office: Office, n: int) -> Measured:
+    """The second extension's calls ring at its employee's mobile too, which is answered."""
+    await office.phone(extension(n, 2), only_rings())
+    office.policies[mobile(n)] = answers(1.0)
+    call = await office.call_in(n, FOLLOW_ME)
+    await asyncio.wait_for(call.answered.wait(), 30)
+    await asyncio.sleep(3)
+    await call.hang_up()
+    return Measured("200", call.talk, owner=2, shown={2}, legs=[2])
+
+
 async def forwarded_to_a_mobile(office: Office, n: int) -> Measured:
     """The mobile of the third extension's employee."""
     office.policies[mobile(n)] = answers(1.0)
@@ -380,4 +409,9 @@ _RARER: list[Play] = [
 MORE: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_PLAYS, 22)}
 MORE["outbound_without_a_trunk"] = (0, outbound_without_a_trunk)
 RARER: dict[str, tuple[int, Play]] = {play.__name__: (n, play) for n, play in enumerate(_RARER, 22 + len(_PLAYS))}
+# 50 to 54 are played by tests/real/test_matrix.py without a server of ours.
+RARER |= {
+    "queue_with_a_busy_agent": (55, queue_with_a_busy_agent),
+    "follow_me_to_a_mobile": (56, follow_me_to_a_mobile),
+}
 SCENARIOS: dict[str, tuple[int, Play]] = ALL | MORE | RARER

@@ -11,13 +11,15 @@ from typing import Any
 
 from tests.real.asterisk import Site
 
-SCENARIOS = 55
+SCENARIOS = 57
 ONE, GROUP, QUEUE, MENU, RESPONSIBLE, FREEPBX_QUEUE, MOBILE, VOICEMAIL = "1", "2", "3", "4", "5", "6", "7", "8"
 HUNT, FOLLOW_ME, OPEN, CLOSED, BY_TRUNK, DEVICES = "9", "01", "02", "03", "04", "05"
 RING_S = 6
 HINTED = 38  # its first extension has two phones and a device for "do not disturb", as FreePBX's have
 _WITH_VOICEMAIL = {25}
 _TWO_DEVICES = {33}
+_ONE_CALL_EACH = {55}
+_FOLLOWED_BY_A_MOBILE = {56}
 
 
 def extension(scenario: int, which: int) -> str:
@@ -55,6 +57,21 @@ def has_voicemail(scenario: int) -> bool:
     return scenario in _WITH_VOICEMAIL
 
 
+def has_one_call_each(scenario: int) -> bool:
+    """Whether its queue rings no agent who talks already."""
+    return scenario in _ONE_CALL_EACH
+
+
+def is_followed_by_a_mobile(scenario: int) -> bool:
+    """Whether calls to the second extension ring at a mobile too, in the place of the third's phone."""
+    return scenario in _FOLLOWED_BY_A_MOBILE
+
+
+def one_call_each(*kinds: str) -> list[str]:
+    """The queues of these kinds whose agents get one call at a time."""
+    return [f"{kind}{n:02}" for kind in kinds for n in range(SCENARIOS) if has_one_call_each(n)]
+
+
 def seed() -> dict[str, Any]:
     """The portal's users, and a contact whose manager is the first extension of scenarios 20 and later."""
     people = [
@@ -73,13 +90,19 @@ def site(agi_port: int, records_port: int = 0) -> Site:
     return Site(
         phones=phones(),
         queues={f"q{n:02}": [f"PJSIP/{extension(n, k)}" for k in (1, 2)] for n in range(SCENARIOS)}
-        | {f"f{n:02}": [f"Local/{extension(n, k)}@from-queue/n" for k in (1, 2)] for n in range(SCENARIOS)},
+        | {f"f{n:02}": [_member(n, extension(n, k)) for k in (1, 2)] for n in range(SCENARIOS)},
         voicemail=[extension(n, 1) for n in range(SCENARIOS)],
         dialplan=_DIALPLAN.replace("RING_S", str(RING_S)) + _hints(HINTED),
         agi_port=agi_port,
         records_port=records_port,
         two_devices=two_devices(),
+        one_call_each=one_call_each("f"),
     )
+
+
+def _member(scenario: int, agent: str) -> str:
+    """Whether an agent talks is known of the phone, not of a Local channel."""
+    return f"Local/{agent}@from-queue/n" + (f",0,{agent},PJSIP/{agent}" if has_one_call_each(scenario) else "")
 
 
 def bare(agi_port: int, records_port: int = 0) -> Site:
@@ -181,6 +204,11 @@ exten => _749501XX0000,1,Gosub(b24-ring,s,1(1${EXTEN:6:2}2))
  same => n,Dial(PJSIP/1${EXTEN:6:2}2,2,tTU(b24-answer))
  same => n,Gosub(b24-ring,s,1(1${EXTEN:6:2}2-1${EXTEN:6:2}3))
  same => n,Dial(PJSIP/1${EXTEN:6:2}2&PJSIP/1${EXTEN:6:2}3,RING_S,tTU(b24-answer))
+ same => n,Hangup(${HANGUPCAUSE})
+exten => 749501560000,1,Gosub(b24-ring,s,1(1562))
+ same => n,Dial(PJSIP/1562,2,tTU(b24-answer))
+ same => n,Gosub(b24-out,s,1(89160009560,1562))
+ same => n,Dial(PJSIP/1562&PJSIP/89160009560@trunk,RING_S,tT)
  same => n,Hangup(${HANGUPCAUSE})
 exten => _749502XX0000,1,GotoIfTime(00:00-23:59,*,*,*?did,74951${EXTEN:6:2}0000,1)
 exten => _749503XX0000,1,Answer()

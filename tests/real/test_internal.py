@@ -1,6 +1,6 @@
 """Calls between two extensions on a real Asterisk: for the CRM where the administrator has said so, and only there.
 
-On plain Asterisk 22; on FreePBX's shapes too by `make test-all`.
+On plain Asterisk 22; on FreePBX's and Issabel's shapes too by `make test-all`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.real.asterisk import Site
+from itgrix_bx.config import load
+from itgrix_bx.pbx.ami import manager_of
+from itgrix_bx.pbx.link import Link
+from tests.real.asterisk import EXAMPLES, Site
 from tests.real.office import Office, office
 from tests.real.scenarios import first_of
 from tests.real.shapes import SHAPES
@@ -35,9 +38,17 @@ def freepbx(shape: str) -> Callable[[int, int], Site]:
     return make
 
 
+def issabel(agi_port: int, records_port: int) -> Site:
+    """As `dialplan install --internal` leaves it: two files, one behind the other."""
+    full = SHAPES["issabel"].pbx(agi_port, records_port)
+    more = (EXAMPLES / "freepbx-issabel/extensions_internal.conf").read_text(encoding="utf-8")
+    hooks = full.files["extensions_custom.conf"] + more
+    return replace(full, files=full.files | {"extensions_custom.conf": hooks})
+
+
 SYSTEMS: dict[str, Callable[[int, int], Site]] = {"plain22": internal}
 if os.environ.get("ITGRIX_BX_TEST_ALL"):
-    SYSTEMS |= {"fp17": freepbx("fp17"), "fp16": freepbx("fp16")}
+    SYSTEMS |= {"fp17": freepbx("fp17"), "fp16": freepbx("fp16"), "issabel": issabel}
 
 
 @pytest.fixture(params=list(SYSTEMS))
@@ -104,6 +115,16 @@ def test_a_call_between_extensions_is_registered_where_that_is_switched_on_and_o
     recorded = [file["call_id"] for file in where.portal.dump()["files"]]
     assert recorded == ([call["portal_call_id"]] if call["recording"]["path"] else [])
     assert [card for card in where.portal.dump()["cards"] if card["action"] == "show"] == []
+
+
+if "issabel" in SYSTEMS:
+
+    @pytest.mark.parametrize("where", ["issabel"], indirect=True)
+    def test_lamps_watch_extensions_behind_our_pattern(where: Office) -> None:
+        with Link(manager_of(load(where.program.config).ami)) as link:
+            link.login()
+            told = {"Exten": extension(44, 1), "Context": "from-internal"}
+            assert link.ask("ExtensionState", told).answer.get("Hint").startswith(f"PJSIP/{extension(44, 1)}")
 
 
 def test_a_client_who_is_sent_to_another_extension_stays_one_call_of_the_clients(where: Office) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.mariadb_server import server
 from tests.real.asterisk import create_records
-from tests.real.matrix import SCENARIOS, Cell, noticed, parts, plays
+from tests.real.matrix import SCENARIOS, Cell, document, document_of_stops, noticed, parts, plays
 from tests.real.more_scenarios import freepbx_queue_answered
 from tests.real.office import Office, office
 from tests.real.scenarios import answered_callee_ends, group_won_by_one, outbound_answered, play
@@ -117,6 +117,15 @@ def test_a_server_that_accepts_and_says_nothing_frees_who_leaves_and_when_it_end
     with socket.create_server(("127.0.0.1", day.where.program.agi_port), backlog=50) as silent:
         asyncio.run(calls(silent))
     assert day.where.asterisk.channels() == 0
+
+
+def test_the_docs_are_what_a_run_without_a_fault_prints() -> None:
+    """Word for word, but for the expectations' seconds, which the phones measure."""
+    first, second = parts()
+    cells = dict(row.removeprefix("| ").split(" | ")[:2] for row in first.splitlines() if row.startswith("| "))
+    right = {name: Cell(cells[name.replace("_", " ")]) for name in SCENARIOS}
+    assert document(dict.fromkeys(SHAPES, right)) + "\n" == first
+    assert document_of_stops({shape: {name: [] for name in SCENARIOS} for shape in SHAPES}) == second
 
 
 def test_both_tables_in_the_docs_name_every_scenario_and_system() -> None:

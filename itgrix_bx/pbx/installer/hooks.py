@@ -19,6 +19,7 @@ from itgrix_bx.pbx.installer.tree import InstallError, Tree
 from itgrix_bx.words import Phrase
 
 INBOUND = "from-pstn-custom"
+INTERNAL = "from-internal-noxfer-custom"  # what phones dial, where no hook comes before an extension
 SHIPPED_ADDRESS = "127.0.0.1:4575"
 _STOCK = ("extensions.conf", GENERATED)
 _ENDING = re.compile(r",(?:MacroExit|Return|NoOp)(?:\(\))?$", re.I)
@@ -42,8 +43,11 @@ def shipped(name: str, address: str) -> str:
     return text.replace(f"agi://{SHIPPED_ADDRESS}", f"agi://{address}")
 
 
-def neighbours(tree: Tree, dialplan: list[Line]) -> Neighbours:
-    """The user's own bodies of the hooks, in whatever file they are. Raises InstallError for hooks pasted by hand."""
+def neighbours(tree: Tree, dialplan: list[Line], *, internal: bool = False) -> Neighbours:
+    """The user's own bodies of the hooks, in whatever file they are; `internal`: that of INTERNAL, too.
+
+    Raises InstallError for hooks pasted by hand.
+    """
     if pasted := next((line for line in dialplan if line.header and line.section == "b24-agi"), None):
         by_hand = Phrase(
             "{where}: the hooks were pasted here by hand; delete them from this file, then run this again",
@@ -51,7 +55,7 @@ def neighbours(tree: Tree, dialplan: list[Line]) -> Neighbours:
         )
         raise InstallError(by_hand)
     found = Neighbours()
-    for hook in (INBOUND, *PREDIAL):
+    for hook in (INBOUND, *PREDIAL, *[INTERNAL] * internal):
         body = [line for line in dialplan if line.section == hook]
         speaking = {line.file for line in body if _says(tree, line)}
         if headers := [line for line in body if line.header and line.file in speaking]:
@@ -97,6 +101,8 @@ def _lost(hook: str) -> Phrase:
         return Phrase("inbound calls are not reported")
     if hook == PREDIAL[0]:
         return Phrase("outbound calls are not reported")
+    if hook == INTERNAL:
+        return Phrase("internal calls are not reported")
     return Phrase("who rings and who answers is not reported")
 
 
@@ -125,14 +131,20 @@ def _ours(hook: str) -> str:
     return f"macro-b24-own-{hook.removeprefix('macro-')}"
 
 
-def render(system: System, address: str, found: Neighbours) -> str:
-    """The block for extensions_custom.conf."""
+def render(system: System, address: str, found: Neighbours, *, internal: bool = False) -> str:
+    """The block for extensions_custom.conf; `internal`: with the hook INTERNAL."""
     text = shipped("extensions_custom.conf", address)
+    if internal:
+        text += "\n" + shipped("extensions_internal.conf", address)
     before = [CHECK]
     for hook, where in found.chained.items():
         if hook == INBOUND:
             before.append(f"[b24-from-pstn]                 ; yours ({where}) comes right after ours\n")
             before.append(f"include => {their(hook)}\n\n")
+        elif hook == INTERNAL:  # feature codes come to his at once, numbers by way of ours
+            for context in (INTERNAL, "b24-from-internal"):
+                before.append(f"[{context}]       ; with yours ({where})\n")
+                before.append(f"include => {their(hook)}\n\n")
         else:
             before.append(_both(system, hook, where))
             text = _renamed(text, hook, _ours(hook))

@@ -125,11 +125,11 @@ def _refuse_strange(found: Sequence[Entry], chosen: Chosen) -> None:
             raise InstallError(missing)
 
 
-def render(address: str, chosen: Chosen) -> str:
-    """The file itgrix-bx.conf."""
+def render(address: str, chosen: Chosen, *, internal: bool = False) -> str:
+    """The file itgrix-bx.conf; `internal`: calls to colleagues are reported too."""
     parts = [shipped(LIBRARY, address), CHECK]
     parts += [_inbound(context) for context in chosen.inbound]
-    parts += [_outbound(context) for context in chosen.outbound]
+    parts += [_outbound(context, internal) for context in chosen.outbound]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
@@ -159,20 +159,44 @@ def _inbound(context: str) -> str:
     )
 
 
-def _outbound(context: str) -> str:
+_TO = "Set(B24_TO=${FILTER(0-9+,${EXTEN})})"
+_COLLEAGUE = "b24-colleague-"
+_DIALS = "${CUT(CUT(CHANNEL,/,2),-,1)}"
+# There is a device of that name.
+_PHONE = " | ".join(
+    f'("${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="INVALID" & "${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="")'
+    for kind in ("PJSIP", "SIP")
+)
+
+
+def _outbound(context: str, internal: bool) -> str:
     """Five digits and more that no phone here has: what is shorter is a service or a colleague."""
     ours = f"b24-out-{context}"
-    phone = " | ".join(
-        f'("${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="INVALID" & "${{DEVICE_STATE({kind}/${{B24_TO}})}}"!="")'
-        for kind in ("PJSIP", "SIP")
-    )
     hint = f'"${{HINT(${{B24_TO}}@{context})}}"!=""'
     return (
         f"; ---- phones with context={context} come here and go on in [{context}] --------\n"
         + _gate(ours, context)
-        + "exten => _[+0-9]XXXX!,1,Set(B24_TO=${FILTER(0-9+,${EXTEN})})\n"
-        f" same => n,GotoIf($[{hint} | {phone}]?on)      ; a colleague\n"
-        ' same => n,Gosub(b24-out,s,1(${B24_TO},${IF($["${B24_DIR}"="in"]?:${CUT(CUT(CHANNEL,/,2),-,1)})}))\n'
+        + f"exten => _[+0-9]XXXX!,1,{_TO}\n"
+        f" same => n,GotoIf($[{hint} | {_PHONE}]?{'inside' if internal else 'on'})      ; a colleague\n"
+        f' same => n,Gosub(b24-out,s,1(${{B24_TO}},${{IF($["${{B24_DIR}}"="in"]?:{_DIALS})}}))\n'
         f" same => n(on),Goto({context},{_SAME})\n"
-        f"exten => _[+0-9*#]!,1,Goto({context},{_SAME})\n"
+        + (_to_colleagues(context) if internal else "")
+        + f"exten => _[+0-9*#]!,1,Goto({context},{_SAME})\n"
+        + (_colleague(context) if internal else "")
+    )
+
+
+def _to_colleagues(context: str) -> str:
+    report = f"Gosub({_COLLEAGUE}{context},s,1)\n same => n,Goto({context},{_SAME})\n"
+    return f" same => n(inside),{report}exten => _[+0-9]!,1,{_TO}\n same => n,{report}"
+
+
+def _colleague(context: str) -> str:
+    """Has a phone: parking places, conferences and lamps have hints too."""
+    kinds = "(PJSIP|SIP|IAX2|SCCP|DAHDI|Skinny|MGCP|Motif)/"
+    return (
+        f"\n[{_COLLEAGUE}{context}]\n"
+        f'exten => s,1,GotoIf($[${{REGEX("{kinds}" ${{HINT(${{B24_TO}}@{context})}})}}=1 | {_PHONE}]?:end)\n'
+        f" same => n,Gosub(b24-internal,s,1(${{B24_TO}},{_DIALS}))\n"
+        " same => n(end),Return()\n"
     )

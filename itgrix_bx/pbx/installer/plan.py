@@ -21,7 +21,7 @@ from itgrix_bx.words import Phrase
 
 GLOBALS = "globals_custom.conf"
 _MAIN = "extensions.conf"
-_TOLD = re.compile(r"^; told:(?: --fastagi (\S+))?( --no-ami)?$", re.M)
+_TOLD = re.compile(r"^; told:(?: --fastagi (\S+))?( --no-ami)?( --internal)?$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,18 @@ class Plan:
 class Told:
     """Choices that a later installation and `check` need not be told again, for they stand in the block of the hooks.
 
-    `address`: HOST:PORT of --fastagi, "" without; `ami`: whether a user of the manager is wanted.
+    `address`: HOST:PORT of --fastagi, "" without; `ami`: whether a user of the manager is wanted; `internal`: whether
+    calls between extensions are reported.
     """
 
     address: str = ""
     ami: bool = True
+    internal: bool = False
 
     def line(self) -> str:
         """For the block, "" when nothing was told."""
-        words = f" --fastagi {self.address}" * bool(self.address) + " --no-ami" * (not self.ami)
+        words = f" --fastagi {self.address}" * bool(self.address)
+        words += " --no-ami" * (not self.ami) + " --internal" * self.internal
         return f"; told:{words}\n" if words else ""
 
 
@@ -171,7 +174,7 @@ def told(tree: Tree) -> Told | None:
     """What an earlier installation was told, None without one. Raises InstallError."""
     block = _block_of(tree, system.CUSTOM) or _block_of(tree, plain.LIBRARY)
     found = _TOLD.search(block)
-    return Told(found[1] or "", not found[2]) if found else Told() if block else None
+    return Told(found[1] or "", not found[2], bool(found[3])) if found else Told() if block else None
 
 
 def installed_contexts(tree: Tree) -> plain.Chosen:
@@ -269,7 +272,8 @@ def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes
             {"system": plan.system.kind},
         )
         raise InstallError(generated)
-    found = hooks.neighbours(tree, dialplan)
+    unhooked = wishes.told.internal and not plan.system.hooked_extensions
+    found = hooks.neighbours(tree, dialplan, internal=unhooked)
     plan.warnings += found.warnings
     plan.notes += [
         Phrase(
@@ -279,18 +283,23 @@ def _generated(plan: Plan, edits: dict[str, _Edit], dialplan: list[Line], wishes
     ]
     edits |= {name: _Edit(lines=lines) for name, lines in found.moved.items()}
     custom = edits.setdefault(tree.named(system.CUSTOM), _Edit())
-    custom.body = wishes.told.line() + hooks.render(plan.system, wishes.address, found)
+    custom.body = wishes.told.line() + hooks.render(plan.system, wishes.address, found, internal=unhooked)
     custom.what, custom.at = "the hooks", reading.first_section(tree, system.CUSTOM)
-    if settings := _missing_globals(plan, dialplan):
+    if settings := _missing_globals(plan, dialplan, internal=wishes.told.internal and not unhooked):
         edits[tree.named(GLOBALS)] = _Edit(body=settings, what="settings of the hooks")
-    plan.contexts = [hook for hook in (hooks.INBOUND, *sorted(plan.system.hooks)) if hook not in found.left]
+    used = (hooks.INBOUND, *sorted(plan.system.hooks), *[hooks.INTERNAL] * unhooked)
+    plan.contexts = [hook for hook in used if hook not in found.left]
     for name in (system.CUSTOM, *([GLOBALS] if settings else [])):
         _look_for_include(plan, dialplan, name)
+    if unhooked and not any(line.pair() == ("include", hooks.INTERNAL) for line in dialplan):
+        elsewhere = Phrase("what phones dial does not come by [{context}]", {"context": hooks.INTERNAL})
+        plan.warnings.append(Step(elsewhere, False, Phrase("internal calls are not reported")))
 
 
-def _missing_globals(plan: Plan, dialplan: list[Line]) -> str:
+def _missing_globals(plan: Plan, dialplan: list[Line], *, internal: bool) -> str:
     there = {line.pair() for line in dialplan if line.section == "globals"}
-    wanted = [text for text in plan.system.globals if _pair(text) not in there]
+    due = [*plan.system.globals, *["B24_INTERNAL = 1"] * internal]
+    wanted = [text for text in due if _pair(text) not in there]
     return "".join(f"{text}\n" for text in wanted)
 
 
@@ -325,7 +334,8 @@ def _plain(plan: Plan, edits: dict[str, _Edit], wishes: Wishes) -> None:
     plan.chosen = wishes.chosen.or_else(installed_contexts(tree)) or _guessed(plan, endpoints.places(found))
     for file, lines in plain.redirected(found, plan.chosen).items():
         edits[file] = _Edit(lines=lines)
-    edits[plain.LIBRARY] = _Edit(wishes.told.line() + plain.render(wishes.address, plan.chosen), "the hooks")
+    contexts = plain.render(wishes.address, plan.chosen, internal=wishes.told.internal)
+    edits[plain.LIBRARY] = _Edit(wishes.told.line() + contexts, "the hooks")
     at = reading.first_section(tree, plain.DIALPLAN)
     edits[tree.named(plain.DIALPLAN)] = _Edit(body=f'#include "{plain.LIBRARY}"\n', what="the hooks", at=at)
     plan.warnings += plain.gaps(plan.chosen)

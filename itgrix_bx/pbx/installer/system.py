@@ -44,7 +44,12 @@ class System:
     def globals(self) -> list[str]:
         """The settings of the hooks that this system needs."""
         macro = [] if self.gosub else ["B24_MACRO = 1"]
-        return macro + ([] if "macro-dialout-one-predial-hook" in self.hooks else ["B24_DIALOPT = 1"])
+        return macro + ([] if self.hooked_extensions else ["B24_DIALOPT = 1"])
+
+    @property
+    def hooked_extensions(self) -> bool:
+        """Whether it calls a hook before it dials an extension."""
+        return "macro-dialout-one-predial-hook" in self.hooks
 
     @property
     def said(self) -> Phrase:

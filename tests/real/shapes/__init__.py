@@ -92,6 +92,7 @@ class _Generation:
             },
             database=routes.database(always="yes" if self.is_freepbx else "always"),
             two_devices=site.two_devices(),
+            one_call_each=site.one_call_each("4", "5"),
         )
 
 

@@ -13,8 +13,14 @@ Row = tuple[str, str]  # context, line
 def queues() -> dict[str, list[str]]:
     """FreePBX's members: Local channels that stay to the end. 5NN waits long, 4NN does not."""
     every = range(site.SCENARIOS)
-    members = {n: [f"Local/{extension(n, k)}@from-queue/n,0,Manager {k}" for k in (1, 2)] for n in every}
+    members = {n: [_member(n, k) for k in (1, 2)] for n in every}
     return {f"{kind}{n:02}": members[n] for n in every for kind in "54"}
+
+
+def _member(n: int, which: int) -> str:
+    agent = extension(n, which)
+    state = f",hint:{agent}@ext-local" if site.has_one_call_each(n) else ""
+    return f"Local/{agent}@from-queue/n,0,Manager {which}{state}"
 
 
 def database(always: str) -> dict[str, str]:
@@ -57,7 +63,7 @@ def _scenario(n: int) -> list[Row]:
     }  # fmt: skip
     rows = [row for kind, target in targets.items() for row in _did(n, kind, target)]
     rows += _extension(one, one if site.has_voicemail(n) else "novm") + _extension(two) + _extension(three)
-    rows += _follow_me(two, three)
+    rows += _follow_me(two, f"{site.mobile(n)}#" if site.is_followed_by_a_mobile(n) else three)
     rows += _group(f"6{n:02}", "ringall", one, two) + _group(f"9{n:02}", "hunt", one, two)
     rows += _group(f"8{n:02}", "ringall", two, three)
     rows += _queue(f"5{n:02}", 20) + _queue(f"4{n:02}", site.RING_S)
