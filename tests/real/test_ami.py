@@ -20,7 +20,7 @@ from itgrix_bx.pbx.signs import ids_of
 from tests.real.asterisk import AMI_SECRET
 from tests.real.office import Office, office
 from tests.real.sip import answers
-from tests.real.site import ONE, extension, user
+from tests.real.site import ONE, client, extension, user
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -121,6 +121,23 @@ def test_what_a_user_may_not_do_is_refused_in_words(where: Office) -> None:
         with pytest.raises(AmiRefusedError, match="Permission denied"):
             link.ask("CoreShowChannels")
         link.ask("Ping")
+
+
+def test_who_is_on_the_pbxs_black_list_is_no_call_of_the_crms(where: Office) -> None:
+    """FreePBX's, read by the service with the rights `dialplan install` gives."""
+    turned_away, number = client(17), f"8{client(17)[2:]}"
+    where.asterisk.cli(f"database put blacklist {number} spam")
+    where.program.stop()
+    where.program.start()
+    eventually(lambda: "black list of the PBX" in where.program.run("numbers", "test", turned_away), 20)
+    for n in (17, 18):
+        asyncio.run(call(where, n))
+    where.asterisk.cli(f"database del blacklist {number}")
+    (found,) = where.calls_of(17)
+    assert (found["state"], where.statistics_of(17)) == ("skipped", [])
+    shown = where.program.json("calls", "show", found["id"])
+    assert f"the number {turned_away} is on the black list of the PBX" in str(shown)
+    eventually(lambda: len(where.statistics_of(18)) == 1, 30)
 
 
 def test_a_user_with_few_rights_reads_the_extensions_and_the_black_list(where: Office) -> None:

@@ -179,6 +179,7 @@ def test_calls_are_reported_and_go_as_before_and_nothing_remains_of_us(site: Bur
 
     installed = site.dialplan("install", "--yes")
     assert installed.startswith("0\n"), installed
+    assert re.search(r"^plain Asterisk; Asterisk 22\.\d+", installed, re.M)
     assert "contexts: from-trunk inbound, from-internal outbound" in installed
     assert "✔ a test call reached the service and came back" in installed
     assert "✔ endpoint trunk comes to [b24-in-from-trunk]" in installed

@@ -18,6 +18,7 @@ from itgrix_bx.config import load
 from itgrix_bx.pbx.ami import manager_of
 from itgrix_bx.pbx.link import Link
 from tests.real.asterisk import EXAMPLES, Site
+from tests.real.matrix import plays
 from tests.real.office import Office, office
 from tests.real.scenarios import first_of
 from tests.real.shapes import SHAPES
@@ -49,6 +50,13 @@ def issabel(agi_port: int, records_port: int) -> Site:
 SYSTEMS: dict[str, Callable[[int, int], Site]] = {"plain22": internal}
 if os.environ.get("ITGRIX_BX_TEST_ALL"):
     SYSTEMS |= {"fp17": freepbx("fp17"), "fp16": freepbx("fp16"), "issabel": issabel}
+
+
+DIALLED = [
+    "internal", "outbound_answered", "outbound_by_the_second_trunk", "outbound_attended_by_feature_code",
+    "parked_and_retrieved", "picked_up_by_a_colleague", "conference", "blind_transfer", "attended_transfer",
+    "forwarded_to_a_mobile",
+]  # fmt: skip
 
 
 @pytest.fixture(params=list(SYSTEMS))
@@ -125,6 +133,11 @@ if "issabel" in SYSTEMS:
             link.login()
             told = {"Exten": extension(44, 1), "Context": "from-internal"}
             assert link.ask("ExtensionState", told).answer.get("Hint").startswith(f"PJSIP/{extension(44, 1)}")
+
+    @pytest.mark.parametrize("where", ["issabel"], indirect=True)
+    def test_what_phones_dial_goes_where_it_went(where: Office) -> None:
+        cells = plays(where, SHAPES["issabel"], DIALLED)
+        assert {name: cell.problems for name, cell in cells.items() if cell.problems} == {}
 
 
 def test_a_client_who_is_sent_to_another_extension_stays_one_call_of_the_clients(where: Office) -> None:

@@ -20,7 +20,7 @@ from itgrix_bx.pbx.scene import Live
 from itgrix_bx.pbx.story import Story
 from itgrix_bx.report import details
 from itgrix_bx.service import ALL
-from sql import Database
+from sql import Database, Staff
 from sql.database import DatabaseAwayError
 from sql.numbers import Numbers
 from tests.pbx.peer import SECRET, Peer, message
@@ -215,6 +215,20 @@ def test_who_picks_a_ringing_call_up_talks(office: Office, pbx: Pbx) -> None:
                    f"Linkedid: {ID}")  # fmt: skip
     pbx.meet("b1", TRUNK)
     eventually(lambda: legs(office) == [("101", False), ("102", True)])
+
+
+def test_the_mobile_of_an_employee_is_known_where_no_hook_names_whose_it_is(office: Office, pbx: Pbx) -> None:
+    """A trunk chosen as a destination: the number it is asked for is the employee's."""
+    Staff(office.service.database).map_mobile("+79161112233", 13)
+    eventually(lambda: office.service.employees.directory.user_of("+79161112233") == 13)
+    enters(office, pbx)
+    pbx.rings(TRUNK, "PJSIP/trunk-2", "89161112233@trunk")
+    pbx.meet("b1", TRUNK, "PJSIP/trunk-2")
+    eventually(lambda: legs(office) == [("+79161112233", True)])
+    office.hook("hangup", ID, "in", DIALSTATUS="ANSWER")
+    office.until(ID, "complete")
+    (row,) = office.statistics()
+    assert (row["PORTAL_USER_ID"], row["CALL_FAILED_CODE"], row["PHONE_NUMBER"]) == ("13", "200", CLIENT)
 
 
 def test_who_fetches_a_parked_call_talks_and_parked_calls_do_not_hear_each_other(office: Office, pbx: Pbx) -> None:
