@@ -64,6 +64,7 @@ class Peer:
         self.greeting = greeting
         self.tls: ssl.SSLContext | None = tls
         self.heard: list[Action] = []
+        self._answered: list[Action] = []
         self.connections: list[socket.socket] = []
         self.channels: list[dict[str, str]] = []
         self.system_name = ""
@@ -133,9 +134,9 @@ class Peer:
         return [action for action in self.heard if action.name == name]
 
     def wait_for(self, name: str, count: int = 1, seconds: float = 10.0) -> list[Action]:
-        """Until it was asked so often."""
+        """Until it was asked so often, and answered."""
         end = time.monotonic() + seconds
-        while len(found := self.asked(name)) < count:
+        while len(found := [action for action in self._answered if action.name == name]) < count:
             assert time.monotonic() < end, f"{name} was asked {len(found)} times; heard {[a.name for a in self.heard]}"
             time.sleep(0.005)
         return found
@@ -166,12 +167,13 @@ class Peer:
             while b"\r\n\r\n" in buffer:
                 block, _, buffer = buffer.partition(b"\r\n\r\n")
                 action = Action(block)
+                self.heard.append(action)
                 try:
                     answer = self.answers.get(action.name, _unknown)(action)
                     if answer is not None:
                         connection.sendall(answer.encode() if isinstance(answer, str) else answer)
                 finally:
-                    self.heard.append(action)  # whoever waits for that says more only after the answer
+                    self._answered.append(action)  # whoever waits for that says more only after the answer
 
     def _login(self, action: Action) -> bytes:
         key = hashlib.md5((CHALLENGE + SECRET).encode()).hexdigest()

@@ -15,7 +15,7 @@ from itgrix_bx.pbx.ami import Ami, manager_of
 from itgrix_bx.pbx.link import Timings
 from itgrix_bx.pbx.messages import AmiLinkLostError, AmiUnreachableError, Message
 from tests.pbx.conftest import HURRIED
-from tests.pbx.peer import SECRET, Peer, error, message
+from tests.pbx.peer import SECRET, Action, Peer, error, message, success
 
 
 class Diary:
@@ -148,6 +148,23 @@ def test_more_events_than_fit_are_counted_and_told(ami: Ami, peer: Peer, caplog:
     assert f"{lost} events of Asterisk were lost" in caplog.text
 
 
+def test_each_gap_is_told_not_the_first_alone(ami: Ami, peer: Peer) -> None:
+    goes_on = threading.Event()
+    ami.on("Newstate", lambda _: goes_on.wait(20) and None)
+    diary = Diary(ami)
+    ami.start()
+    peer.wait_for("Events")
+    peer.answers["Mark"] = peer.answers["Ping"]
+    for gaps in (1, 2):
+        goes_on.clear()
+        peer.send(numbered(5000))
+        ami.ask("Mark")  # all 5000 are read
+        goes_on.set()
+        diary.until(lambda lines, gaps=gaps: sum(line.startswith("lost") for line in lines) == gaps)
+    told = sum(int(line.split()[1]) for line in diary.lines if line.startswith("lost"))
+    assert told == ami.health()["events_lost"]
+
+
 def test_ten_thousand_events_in_a_burst_lose_none(peer: Peer) -> None:
     ami = Ami(peer.manager(mask="call"), HURRIED)
     diary = Diary(ami)
@@ -194,14 +211,30 @@ def test_a_refused_login_is_not_hammered_and_names_no_secret(peer: Peer, caplog:
     assert SECRET not in caplog.text
 
 
-def test_a_link_that_is_lost_again_and_again_is_retried_ever_more_slowly(peer: Peer) -> None:
+@pytest.mark.parametrize(("steady_s", "tries"), [(10.0, [1, 2, 3, 4]), (0.0, [0, 0, 0, 0])])
+def test_a_link_that_is_lost_again_and_again_is_retried_ever_more_slowly(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, steady_s: float, tries: list[int]
+) -> None:
+    """But for one that held: it was a good one."""
+    counted: list[int] = []
+    enough = threading.Event()
+
+    def pause(_: Ami, tries: int) -> float:
+        counted.append(tries)
+        if len(counted) == 4:
+            enough.set()
+        return 0.01
+
     peer.answers["Events"] = lambda _: peer.drop() or None
-    ami = Ami(peer.manager(mask="call"), Timings(again=0.05, slowest=10.0, refused=0.1))
+    ami = Ami(peer.manager(mask="call"), Timings(again=0.05, slowest=10.0, refused=0.1, steady=steady_s))
+    waits = [ami._pause(tries) for tries in range(1, 6)]
+    assert all(0.05 * 2**n / 2 <= wait <= 0.05 * 2**n for n, wait in enumerate(waits, 1))
+    assert ami._pause(500) <= 10.0
+    monkeypatch.setattr(Ami, "_pause", pause)
     ami.start()
-    peer.wait_for("Events", 5)
-    times = [ami._pause(tries) for tries in range(1, 6)]
+    assert enough.wait(10)
     ami.stop()
-    assert all(0.05 * 2**n / 2 <= pause <= 0.05 * 2**n for n, pause in enumerate(times, 1))
+    assert counted[:4] == tries
 
 
 def test_stopping_while_nobody_answers_is_quick() -> None:
@@ -211,6 +244,27 @@ def test_stopping_while_nobody_answers_is_quick() -> None:
         time.sleep(0.05)
         ami.stop()
         assert not ami.connected
+
+
+def test_stopping_in_the_middle_of_a_login_leaves_no_link(peer: Peer) -> None:
+    """Who stops then finds no link to close yet."""
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def slowly(action: Action) -> bytes:
+        asked.set()
+        goes_on.wait(10)
+        return success(action, "Events: On")
+
+    peer.answers["Events"] = slowly
+    ami = Ami(peer.manager(mask="call"), HURRIED)
+    ami.start()
+    assert asked.wait(10)
+    stopping = threading.Thread(target=ami.stop)
+    stopping.start()
+    assert ami._stopping.wait(10)
+    goes_on.set()
+    stopping.join(10)
+    assert not any(thread.is_alive() for thread in (ami._keeper, ami._teller))
 
 
 def test_the_manager_of_the_configuration() -> None:

@@ -228,7 +228,7 @@ def test_a_hostile_value_sends_nothing_and_harms_nothing(link: Link, peer: Peer)
     with pytest.raises(AmiValueError):
         link.ask("Setvar", {"Value": "x\r\n\r\nAction: Command\r\nCommand: core stop now"})
     link.ask("Ping")
-    assert [action.name for action in peer.heard[before:]] == ["Ping"]
+    assert {action.name for action in peer.heard[before:]} == {"Ping"}  # a silent link pings by itself, too
 
 
 def test_a_refusal_is_asterisks_own_words(link: Link, peer: Peer) -> None:

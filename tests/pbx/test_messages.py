@@ -157,4 +157,5 @@ def test_what_asterisk_would_cut_or_refuse_is_not_sent() -> None:
     with pytest.raises(AmiValueError, match="longer"):
         encode("Setvar", "1", {"Value": fits + "x"})
     with pytest.raises(AmiValueError, match="lines"):
-        encode("Setvar", "1", [("Variable", "x")] * 200)
+        encode("Setvar", "1", [("Variable", "x")] * 126)
+    encode("Setvar", "1", [("Variable", "x")] * 125)  # with Action and ActionID 127
