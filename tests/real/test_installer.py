@@ -291,6 +291,8 @@ def test_calls_among_colleagues_are_reported_where_that_is_told_and_switched_on(
     (sent_on,) = [call for call in site.calls() if call["direction"] == "in" and call["user_id"] == 12]
     assert [leg["extension"] for leg in sent_on["legs"]] == [ANNA, BORIS]
 
+    office.program.stop()
+    assert asyncio.run(a_day(office)) == before  # colleagues wait for no service that is away, either
     assert site.dialplan("remove", "--yes").startswith("0\n")
     assert site.files() == as_it_was
 

@@ -135,6 +135,21 @@ if "issabel" in SYSTEMS:
             assert link.ask("ExtensionState", told).answer.get("Hint").startswith(f"PJSIP/{extension(44, 1)}")
 
     @pytest.mark.parametrize("where", ["issabel"], indirect=True)
+    def test_what_the_pbx_itself_dials_is_nobodys_call(where: Office) -> None:
+        """A queue's member, a follow-me: a Local channel, whose end no handler would tell."""
+        where.program.run("numbers", "internal", "on")
+        time.sleep(3)
+
+        async def rung() -> None:
+            async with where.people():
+                phone = await where.phone(extension(45, 1), answers(0.5))
+                where.asterisk.cli(f"channel originate Local/{extension(45, 1)}@from-internal application Wait 2")
+                await asyncio.wait_for((await phone.incoming.get()).ended.wait(), 20)
+
+        asyncio.run(rung())
+        assert where.program.json("calls", "list") == []
+
+    @pytest.mark.parametrize("where", ["issabel"], indirect=True)
     def test_what_phones_dial_goes_where_it_went(where: Office) -> None:
         cells = plays(where, SHAPES["issabel"], DIALLED)
         assert {name: cell.problems for name, cell in cells.items() if cell.problems} == {}
