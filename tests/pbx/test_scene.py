@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from itgrix_bx.calls import outcome
 from itgrix_bx.calls.call import IN, OUT, Call, fold
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.facts import AMI
 from itgrix_bx.pbx.channels import Channels
+from itgrix_bx.pbx.listener import Bridges, Gone, Listener
 from itgrix_bx.pbx.messages import Message
 from itgrix_bx.pbx.reconcile import House, news, told_by
 from itgrix_bx.pbx.scene import EVENTS, Live, Scene
+from itgrix_bx.pbx.story import Story
 from tests.pbx import recorded_ami
 from tests.pbx.test_recorded import ADMIN, PEOPLE
 
@@ -224,6 +227,23 @@ def test_whoever_talks_when_the_link_comes_is_known_to_talk() -> None:
     told = [event for name in NAMES for event in watched.told(name) if event.kind is Kind.ANSWER]
     assert told
     assert {round(event.at - messages[talks + 59].at, 1) for event in told} == {0.0}
+
+
+def test_a_trunk_that_only_heard_an_announcement_does_not_end_the_call() -> None:
+    """Nobody talked: the call is over with who dialled, however long the trunk's channel lives on."""
+    dials, trunk, bridges = "PJSIP/1011-1", "PJSIP/trunk-2", Bridges()
+    story = Story(AMI, OUT, dials, "1.1", "1.1", 1.0, number="89161234567", extension="1011")
+    listener = Listener(story, Channels(PEOPLE), bridges)
+    listener.began()
+    listener.dialled(1.0, trunk, "89161234567")
+    bridges.enter("b", trunk, "CBAnn/room-3")
+    listener.entered(2.0, trunk, "b")
+    listener.ended(dials, Gone(3.0, "16"))
+    listener.ended(trunk, Gone(9.0, "16"))
+    assert listener.over
+    listener.finish()
+    end = story.moments[-1]
+    assert (end.kind, end.at, end.data["own_channel"]) == (Kind.HANGUP, 3.0, True)
 
 
 # --- what no Asterisk says ---------------------------------------------------------------------------
