@@ -225,7 +225,8 @@ def test_the_managers_user_has_the_least_rights_and_its_secret_is_never_shown(ma
     assert secret is not None
     user = marks.block((machine.etc / file).read_bytes())
     assert f"secret = {secret[1]}\n" in user
-    assert f"permit = 127.0.0.1/255.255.255.255\nread = {READ}\nwrite = {WRITE}\n" in user
+    nobody_else = "deny = 0.0.0.0/0.0.0.0\ndeny = ::/0\n"
+    assert f"{nobody_else}permit = 127.0.0.1/255.255.255.255\nread = {READ}\nwrite = {WRITE}\n" in user
     shown += machine.run("remove", "--dry-run").output
     assert secret[1] not in shown
     assert "hunter22" not in shown
@@ -560,10 +561,52 @@ def test_a_hook_that_cannot_be_chained_is_left_to_its_owner_and_told(
     assert freepbx.snapshot() == before
 
 
-def test_the_pbxs_own_fastagi_port_is_refused(freepbx: Machine) -> None:
-    refused = freepbx.run("install", "--yes", "--fastagi", "127.0.0.1:4573")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("used", [True, False])
+def test_the_pbxs_own_fastagi_port_is_refused(freepbx: Machine, host: str, used: bool) -> None:
+    """FreePBX has it since 14, whether its dialplan uses it already or not."""
+    additional = freepbx.etc / "extensions_additional.conf"
+    if not used:
+        additional.write_text(additional.read_text().replace("agi://127.0.0.1/", ""))
+    refused = freepbx.run("install", "--yes", "--fastagi", f"{host}:4573")
     assert refused.exit_code == 1
     assert "port 4573 belongs to FreePBX's own FastAGI server" in refused.output
+
+
+@pytest.mark.parametrize("options", ["(+)", "(!)"])
+def test_a_hook_that_goes_on_or_is_a_template_is_chained_as_it_is(freepbx: Machine, options: str) -> None:
+    custom = freepbx.etc / "extensions_custom.conf"
+    custom.write_text(f"[macro-dialout-trunk-predial-hook]{options}\nexten => s,1,NoOp(mine)\n")
+    freepbx.install()
+    theirs = f"[macro-b24-their-dialout-trunk-predial-hook]{options} ; <> itgrix-bx"
+    assert theirs in freepbx.text("extensions_custom.conf")
+
+
+def test_a_hook_in_a_file_of_one_of_the_pbxs_modules_is_left_to_it(freepbx: Machine) -> None:
+    theirs = freepbx.root / "var/www/html/admin/modules/crm/etc/crm.conf"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("[macro-dialout-trunk-predial-hook]\nexten => s,1,NoOp(a module's)\n")
+    (freepbx.etc / "crm.conf").symlink_to("/var/www/html/admin/modules/crm/etc/crm.conf")
+    (freepbx.etc / "extensions_custom.conf").write_text("#include crm.conf\n")
+    before = theirs.read_bytes()
+    refused = freepbx.run("install", "--yes")
+    assert "[macro-dialout-trunk-predial-hook] is in a file that is not the user's" in refused.output
+    assert theirs.read_bytes() == before
+
+
+def test_a_manager_that_is_off_is_told(machine: Machine) -> None:
+    manager = machine.etc / "manager.conf"
+    manager.write_text(manager.read_text().replace("enabled = yes", "enabled = no"))
+    shown = machine.run("install", "--yes").output
+    assert "the manager is off → set enabled = yes in [general] of /etc/asterisk/manager.conf" in shown
+
+
+def test_what_was_changed_is_newer_than_it_was(machine: Machine) -> None:
+    """Asterisk reads some files again only when they are."""
+    for path in machine.etc.rglob("*.conf"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    machine.install()
+    assert (machine.etc / machine.shape.hooked).stat().st_mtime > 1_000_000_000
 
 
 def test_hooks_pasted_by_hand_are_not_doubled(freepbx: Machine) -> None:
@@ -641,6 +684,7 @@ def test_internal_calls_are_reported_where_that_is_told_until_it_is_taken_back(m
     assert REPORTED[machine.shape.name] not in machine.dialplan()
     machine.install("--internal")
     assert REPORTED[machine.shape.name] in machine.dialplan()
+    assert (("globals", "B24_INTERNAL = 1") in machine.dialplan()) is machine.shape.name.startswith("freepbx")
     assert "Nothing to change." in machine.install().output
     assert machine.run("check").exit_code == 0
     machine.install("--no-internal")
@@ -765,6 +809,28 @@ def test_the_wizard_and_the_old_driver_are_read_too(plain: Machine) -> None:
         assert f'asterisk -rx "module reload {command}"' in shown
     plain.remove()
     assert plain.snapshot() == before
+
+
+def test_the_line_that_counts_is_the_one_that_is_followed(plain: Machine) -> None:
+    """Of a repeated setting the last, of several templates the last with one; a template is no phone itself."""
+    (plain.etc / "pjsip.conf").write_text(
+        "[one](!)\ntype=endpoint\ncontext=first\n[two](!)\ncontext=second\n[none](!)\nauth=x\n"
+        "[101](one,two,none)\nauth=101\n[102]\ntype=endpoint\nauth=102\ncontext=third\ncontext=fourth\n"
+        "[mtt]\ntype=endpoint\noutbound_auth=mtt\ncontext=world\n"
+        "[103]\ntype=endpoint\ncontext=world\n[gate]\ntype=endpoint\ncontext=world\n"
+    )
+    undecided = plain.run("install", "--yes", "--inbound", "nowhere").output
+    assert "known are first, fourth, second, third, world" in undecided
+    shown = plain.run("install", "--yes", "--outbound", "second", "--outbound", "fourth", "--inbound", "world").output
+    assert "contexts: world inbound, second, fourth outbound" in shown
+    pjsip = plain.text("pjsip.conf")
+    assert "context=second\ncontext=b24-out-second" in pjsip
+    assert "context=fourth\ncontext=b24-out-fourth" in pjsip
+    assert pjsip.count("context=world\ncontext=b24-in-world") == 3
+    plain.remove()
+    places = plain.run("install", "--yes").output
+    assert "first (phones" not in places
+    assert "world is left out: trunks and phones share it" in places
 
 
 def test_endpoints_leave_our_contexts_before_these_go(plain: Machine) -> None:
