@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from itgrix_bx.calls.events import CHECK_ID
 from itgrix_bx.cli import main
 from itgrix_bx.pbx.ami_user import READ, WRITE
-from itgrix_bx.pbx.installer import hooks, marks, reading
+from itgrix_bx.pbx.installer import endpoints, hooks, marks, reading
 from itgrix_bx.pbx.installer.system import PREDIAL
 from itgrix_bx.pbx.installer.tree import Tree
 from tests.pbx.trees import PJSIP, SHAPES, THEIRS, Shape, plant
@@ -506,6 +506,7 @@ def test_a_users_own_hooks_are_called_by_ours_and_stay_as_they_are(tmp_path: Pat
     assert "BYPASS" in trunk[1]
     # The stock file's empty hook comes after ours and changes nothing: the first definition wins.
     assert trunk[0] == f"exten => s,1,{called[0]}"
+    assert f"same => n(end),{'Return()' if name == 'freepbx17' else 'NoOp()'}" in trunk
 
 
 def test_every_hook_of_a_user_is_found_in_every_file_of_his(freepbx: Machine) -> None:
@@ -580,6 +581,11 @@ def test_a_hook_that_goes_on_or_is_a_template_is_chained_as_it_is(freepbx: Machi
     freepbx.install()
     theirs = f"[macro-b24-their-dialout-trunk-predial-hook]{options} ; <> itgrix-bx"
     assert theirs in freepbx.text("extensions_custom.conf")
+
+
+def test_a_hook_that_only_includes_what_is_not_there_says_nothing(freepbx: Machine) -> None:
+    (freepbx.etc / "extensions_custom.conf").write_text("[macro-dialout-trunk-predial-hook]\n#include none.conf\n")
+    assert "would hide ours" not in freepbx.install().output
 
 
 def test_a_hook_in_a_file_of_one_of_the_pbxs_modules_is_left_to_it(freepbx: Machine) -> None:
@@ -819,6 +825,8 @@ def test_the_line_that_counts_is_the_one_that_is_followed(plain: Machine) -> Non
         "[mtt]\ntype=endpoint\noutbound_auth=mtt\ncontext=world\n"
         "[103]\ntype=endpoint\ncontext=world\n[gate]\ntype=endpoint\ncontext=world\n"
     )
+    phones = {place.context: place.phones for place in endpoints.places(endpoints.entries(Tree(plain.root)))}
+    assert phones == {"first": (), "second": ("101",), "third": (), "fourth": ("102",), "world": ("103",)}
     undecided = plain.run("install", "--yes", "--inbound", "nowhere").output
     assert "known are first, fourth, second, third, world" in undecided
     shown = plain.run("install", "--yes", "--outbound", "second", "--outbound", "fourth", "--inbound", "world").output

@@ -246,6 +246,46 @@ def test_a_trunk_that_only_heard_an_announcement_does_not_end_the_call() -> None
     assert (end.kind, end.at, end.data["own_channel"]) == (Kind.HANGUP, 3.0, True)
 
 
+def said(event: str, name: str, **more: str) -> Message:
+    """An event of a channel of call 1.1, at second 1."""
+    headers = {"Channel": name, "Uniqueid": "1.1" if "trunk" in name else name[-1], "Linkedid": "1.1"} | more
+    return Message([("Event", event), *headers.items()], 1.0)
+
+
+def rung(direction: dict[str, str]) -> tuple[Scene, list[Live]]:
+    """A client's call that rings at 1011, whose direction the hooks say."""
+    lives: list[Live] = []
+    scene = Scene(lambda: Channels(PEOPLE), lambda call_id: direction.get(call_id, ""), lives.append)
+    dest = {"DestChannel": "PJSIP/1011-2", "DestLinkedid": "1.1", "DialString": "1011"}
+    for message in (said("Newchannel", "PJSIP/trunk-1"), said("DialBegin", "PJSIP/trunk-1", **dest)):
+        scene.hear(message)
+    return scene, lives
+
+
+def test_a_direction_told_late_takes_nothing_back() -> None:
+    direction: dict[str, str] = {}
+    scene, lives = rung(direction)
+    direction["1.1"] = OUT
+    again = {"DestChannel": "PJSIP/1012-3", "DestLinkedid": "1.1", "DialString": "1012"}
+    scene.hear(said("DialBegin", "PJSIP/trunk-1", **again))
+    assert lives[-1].story.direction == IN
+    assert [moment.kind for moment in lives[-1].story.moments] == [Kind.RING, Kind.RING]
+
+
+def test_who_waited_in_a_queue_until_its_time_was_over_is_known() -> None:
+    scene, lives = rung({})
+    scene.hear(said("QueueCallerJoin", "PJSIP/trunk-1"))
+    scene.hear(said("Hangup", "PJSIP/trunk-1", Cause="16"))
+    assert lives[-1].story.moments[-1].data["variables"]["QUEUESTATUS"] == "TIMEOUT"
+
+
+def test_who_changed_bridges_while_the_link_was_lost_is_in_the_new_one_only() -> None:
+    scene, _ = rung({})
+    scene.hear(said("BridgeEnter", "PJSIP/trunk-1", BridgeUniqueid="b1"))
+    scene.look([said("CoreShowChannel", "PJSIP/trunk-1", BridgeId="b2")])
+    assert scene._bridges.of("PJSIP/trunk-1") == {"b2"}
+
+
 # --- what no Asterisk says ---------------------------------------------------------------------------
 
 _NASTY = st.one_of(
