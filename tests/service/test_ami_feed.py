@@ -334,6 +334,7 @@ def test_a_link_that_breaks_in_a_storm_leaves_the_call_whole(office: Office, pbx
     enters(office, pbx)
     pbx.rings(TRUNK, "PJSIP/101-1")
     for n in range(3):
+        eventually(lambda: office.service.health()["ami"]["ok"])
         noise = (f"Channel: PJSIP/x-{n}{k}\r\nUniqueid: 17{n}{k}.1\r\nLinkedid: 17{n}{k}.1" for k in range(2000))
         pbx.peer.send(b"".join(message("Event: Newchannel", told) for told in noise))
         asked = len(pbx.peer.asked("CoreShowChannels"))
