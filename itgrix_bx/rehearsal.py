@@ -46,7 +46,7 @@ class Rehearsal:
     number: str
     route: Route = field(default_factory=Route)
     skipped: Phrase | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[Phrase] = field(default_factory=list)
 
 
 def rehearse(
@@ -73,7 +73,7 @@ def _decide(
     call: Call,
     directory: Directory,
     at: float | None,
-    notes: list[str],
+    notes: list[Phrase],
 ) -> Route:
     rules = Routing(database).rules()
     call.line_rules = LineRules(database).lines().facts(call.did, call.trunk)["line_rules"]
@@ -89,12 +89,12 @@ def _decide(
         line_user=line_user(call, directory),
     )
     if at is not None:
-        notes.append("phones, workdays and the CRM are as they are now, whatever the time")
+        notes.append(Phrase("phones, workdays and the CRM are as they are now, whatever the time"))
     with _phones(settings, bool(rules.policy(call.did, call.trunk).device), notes) as phones:
         return routing.decide(known, directory, rules, phones)
 
 
-def _ask(portal: Bitrix24, number: str, deals: bool, notes: list[str]) -> tuple[Entities | None, Deals | None]:
+def _ask(portal: Bitrix24, number: str, deals: bool, notes: list[Phrase]) -> tuple[Entities | None, Deals | None]:
     commands: dict[str, Command[Any]] = {"search": telephony.search_crm_entities(number)}
     if deals:
         commands["deals"] = deals_of_found()
@@ -102,18 +102,18 @@ def _ask(portal: Bitrix24, number: str, deals: bool, notes: list[str]) -> tuple[
         result = portal.batch(commands, halt=True, lane="caller", timeout_s=_PORTAL_S)
         entities = [as_data(entity) for entity in result["search"]]
     except BitrixError as error:
-        notes.append(f"the portal did not tell who has this number: {error}")
+        notes.append(Phrase("the portal did not tell who has this number: {error}", {"error": error}))
         return None, None
     return entities, _open(result, entities, notes) if deals else None
 
 
-def _open(result: BatchResult, entities: Entities, notes: list[str]) -> Deals | None:
+def _open(result: BatchResult, entities: Entities, notes: list[Phrase]) -> Deals | None:
     if not entities:
         return []
     try:
         return deals_as_data(result["deals"], entities)
     except BitrixError as error:
-        notes.append(f"the portal did not tell the open deals: {error}")
+        notes.append(Phrase("the portal did not tell the open deals: {error}", {"error": error}))
         return None
 
 
@@ -123,11 +123,11 @@ def _last_talk(journal: Journal, directory: Directory, finisher: str, number: st
 
 
 @contextlib.contextmanager
-def _phones(settings: Settings, wanted: bool, notes: list[str]) -> Iterator[Devices]:
+def _phones(settings: Settings, wanted: bool, notes: list[Phrase]) -> Iterator[Devices]:
     """The phones as Asterisk's manager tells of them, where a rule asks and [ami] is there."""
     if not wanted or not settings.ami.username:
         if wanted:
-            notes.append("the rule `device` has no effect: [ami] is not configured")
+            notes.append(Phrase("the rule `device` has no effect: [ami] is not configured"))
         yield Devices()
         return
     ami = Ami(manager_of(settings.ami, mask=READ, events=EVENTS))
@@ -138,9 +138,8 @@ def _phones(settings: Settings, wanted: bool, notes: list[str]) -> Iterator[Devi
         while not devices.known() and time.monotonic() < end:
             time.sleep(0.05)
         if not devices.known():
-            notes.append(
-                f"Asterisk's manager did not tell how the phones are: {ami.health().get('error', 'nothing yet')}"
-            )
+            error = ami.health().get("error", "nothing yet")
+            notes.append(Phrase("Asterisk's manager did not tell how the phones are: {error}", {"error": error}))
         yield devices
     finally:
         devices.stop()

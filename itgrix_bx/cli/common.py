@@ -90,7 +90,7 @@ def parse_time(text: str | None) -> float | None:
     """Unix seconds from what the user wrote. Raises Problem."""
     try:
         return None if text is None else unix(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Problem(f"{text!r} is no time; write it as 2026-01-31 or 2026-01-31T18:00") from None
 
 

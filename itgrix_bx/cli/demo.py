@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import locale
-
 import click
 
 from itgrix_bx.cli.common import Problem, echo_json
+from itgrix_bx.words import preferred
 
 
 @click.command()
@@ -21,8 +20,7 @@ def demo(lang: str | None, as_json: bool, keep: bool) -> None:
     """
     from itgrix_bx.demo import Demo
 
-    chosen = lang or ("ru" if (locale.getlocale()[0] or "").lower().startswith("ru") else "en")
-    shown = Demo(chosen, quiet=as_json)
+    shown = Demo(lang or preferred(), quiet=as_json)
     with shown:
         results = shown.play()
         if as_json:

@@ -16,7 +16,7 @@ from bx24client import lines as external_lines
 from itgrix_bx import line_sync
 from itgrix_bx.calls import caller_name
 from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK, Leads, Line
-from itgrix_bx.cli.common import Context, Problem, echo_json, safe
+from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.line_sync import Difference
 from sql.database import Database
@@ -25,6 +25,7 @@ from sql.staff import Staff
 
 _SOURCE = re.compile(r"[0-9A-Za-z_|-]{1,50}")
 _CHECK_S = 10.0
+_TITLES = ("did", "line", "name", "source", "default user", "leads", "caller name")
 _WORDS = {
     line_sync.ADD: "is missing in the portal",
     line_sync.RENAME: "has another name in the portal",
@@ -49,7 +50,7 @@ def list_lines(context: Context, as_json: bool) -> None:
         echo_json([_row(line) for line in found])
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("did", "line", "name", "source", "default user", "leads", "caller name"):
+    for title in _TITLES:
         table.add_column(title)
     for line in found:
         table.add_row(*map(safe, _told(line)))
@@ -89,6 +90,8 @@ def set_line(context: Context, /, did: str, line: str | None, remove: bool, **sa
         there = rules.lines().by_did
         did = next((known for known in (did, did.lstrip("+"), "+" + did.lstrip("+")) if known in there), did)
         if remove:
+            if did not in there:
+                raise Problem(f"{did} has no rules; `itgrix-bx lines list` shows which have")
             rules.remove(did)
             click.echo(f"{did}: no rules any more.")
             return
@@ -96,7 +99,8 @@ def set_line(context: Context, /, did: str, line: str | None, remove: bool, **sa
         _check_user(database, wanted)
         _check_source(context, wanted.source if "source" in told else "")
         rules.set(wanted)
-    click.echo(" · ".join(f"{key} {value}" for key, value in _row(wanted).items() if value not in (None, "", False)))
+    said = (f"{title} {value}" for title, value in zip(_TITLES, _told(wanted), strict=True) if value not in ("", "—"))
+    click.echo(printable(" · ".join(said)))
 
 
 @lines.command("sync")
@@ -156,8 +160,8 @@ def _changed(line: Line, number: str | None, told: Mapping[str, Any]) -> Line:
     wanted = dict(told)
     if number is not None:
         wanted["number"] = number.strip()
-        if not 1 <= len(wanted["number"]) <= external_lines.MAX_NUMBER:
-            raise Problem(f"a line's number has 1 to {external_lines.MAX_NUMBER} characters")
+        if not 1 <= len(wanted["number"]) <= external_lines.MAX_NUMBER or not wanted["number"].isprintable():
+            raise Problem(f"a line's number has 1 to {external_lines.MAX_NUMBER} characters, all of which can be seen")
     if "leads" in told:
         wanted["leads"] = Leads(told["leads"])
     if "default_user" in told:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from itgrix_bx.times import iso
 from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from itgrix_bx.words.routing import say
 from sql.database import Database
+from sql.lines import LineRules
 from sql.routing import Routing
 from sql.staff import Staff
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 _DID = click.option("--did", default=ALL_LINES, metavar="DID", help="The line: a dialled number, or trunk/NAME.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for machines.")
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
+_NOTE = Phrase("note")
+_YEARS = range(1971, 2200)  # in which no time zone leads out of the calendar
 _RULES = "\n".join(f"{name:12} {rule.form}" for name, rule in RULES.items())
 
 
@@ -86,11 +92,15 @@ def set_rule(context: Context, rule: str, words: tuple[str, ...], did: str, rese
         raise click.UsageError("give the VALUE, or --reset")
     did = did.lstrip("+") if reset else _line_named(did)
     value = _understood(rule, words)
+    line = f"line {did}" if did else "all lines"
     with context.database() as database:
+        if reset and rule not in Routing(database).told().get(did, {}):
+            raise Problem(f"{rule} is not set for {line}; `itgrix-bx routing show` shows what is")
+        if not reset:
+            _require_line(database, did)
         if rule == "order" and value:
             _require_users(database, value.split())
         Routing(database).set(did, rule, value)
-    line = f"line {did}" if did else "all lines"
     click.echo(f"{rule} of {line}: taken back." if reset else f"{rule} of {line}: {value}.")
 
 
@@ -99,6 +109,14 @@ def _line_named(did: str) -> str:
     if did and (did == EVERY_OTHER or not NAMED.fullmatch(did)):
         raise Problem(f"{did!r} is no line: give a DID or {TRUNK}NAME, or no --did for all lines")
     return did.lstrip("+")
+
+
+def _require_line(database: Database, did: str) -> None:
+    """Raises Problem for an external line's own number: no call comes in on that."""
+    lines = LineRules(database).lines().by_did.values()
+    mapped = [line.did for line in lines if line.number == did]
+    if mapped and did not in [line.did.lstrip("+") for line in lines]:
+        raise Problem(f"{did} is Bitrix24's line, rules go by what calls come in on: give --did {mapped[0]}")
 
 
 def _require_users(database: Database, order: Sequence[str]) -> None:
@@ -126,7 +144,7 @@ def _understood(rule: str, words: tuple[str, ...]) -> str | None:
 @click.argument("number")
 @click.option("--did", default="", help="The number the client has dialled.")
 @click.option("--trunk", default="", help="The trunk, as the PBX names it: mts of PJSIP/mts-0000001a.")
-@click.option("--at", metavar="TIME", help="As if it were then, by the line's clock: '2026-11-26 19:00'.")
+@click.option("--at", metavar="TIME", help="As if it were then, by the line's clock: '2026-11-26 19:00', or 19:00.")
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the words.  [default: by the locale]")
 @_JSON
 @click.pass_obj
@@ -148,13 +166,14 @@ def test_number(
                 made = rehearse(settings, database, portal, number, Where(IN, trunk, did), moment)
         except ConfigError as error:
             raise Problem(str(error)) from None
-    told = _told(made, did, moment, lang or preferred())
+    language = lang or preferred()
+    told = _told(made, did, moment, language)
     if as_json:
         echo_json(told)
         return
     click.echo(printable(told["why"]))
-    for note in made.notes:
-        click.echo(f"note: {printable(note)}", err=True)
+    for note in told["notes"]:
+        click.echo(f"{_NOTE.said(language)}: {printable(note)}", err=True)
 
 
 def _told(made: Rehearsal, did: str, moment: float | None, lang: str) -> dict[str, Any]:
@@ -165,18 +184,22 @@ def _told(made: Rehearsal, did: str, moment: float | None, lang: str) -> dict[st
     return {
         "number": made.number or None, "did": did or None, "at": iso(moment), "crm": made.skipped is None,
         "extension": route.extension or None, "seconds": route.seconds if route.extension else None,
-        "client_name": route.client_name or None, "why": why, "steps": route.steps, "notes": made.notes,
+        "client_name": route.client_name or None, "why": why, "steps": route.steps,
+        "notes": [note.said(lang) for note in made.notes],
     }  # fmt: skip
 
 
 def _moment(text: str, rules: Policy) -> float:
-    """Unix seconds; a time without its own zone is the line's."""
+    """Unix seconds; a time without its own zone is the line's, one without a day is today's. Raises Problem."""
+    today = f"{rules.local(time.time()):%Y-%m-%d} " if _CLOCK.fullmatch(text) else ""
     try:
-        when = datetime.fromisoformat(text)
+        when = datetime.fromisoformat(today + text)
     except ValueError:
-        raise Problem(f"{text!r} is no time; write it as '2026-11-26 19:00'") from None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=rules.local(0.0).tzinfo) if rules.timezone else when.astimezone()
+        when = datetime.min
+    if when.year not in _YEARS:
+        raise Problem(f"{text!r} is no time; write it as '2026-11-26 19:00', or 19:00 for today")
+    if when.tzinfo is None and rules.timezone:
+        when = when.replace(tzinfo=rules.local(0.0).tzinfo)
     return when.timestamp()
 
 
@@ -199,12 +222,12 @@ def add_vip(context: Context, whom: str, order: tuple[str, ...], off_duty: bool,
 
     WHO is tried before the line's own order: ext:104, user:12, or a word of `routing set order`.
     """
-    if not order and not off_duty:
-        raise click.UsageError("say what is different: WHO is tried first, or --off-duty")
     try:
         own = policy.parse("order", order) if order else ()
     except WrongRuleError as error:
         raise Problem(str(error)) from None
+    if not own and not off_duty:
+        raise click.UsageError("say what is different: WHO is tried first, or --off-duty")
     with context.database() as database:
         _require_users(database, own)
     _put(context, VIP, Entry(_key(context, whom), own, off_duty, note[:255]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import click
@@ -15,9 +15,8 @@ from rich.table import Table
 from bx24client import BitrixError
 from itgrix_bx.calls.directory import ALWAYS, Directory, Employee, Period
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, safe
+from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, printable, safe
 from itgrix_bx.config import ConfigError
-from itgrix_bx.times import iso
 from sql.staff import Staff
 
 _SINCE = click.option(
@@ -47,7 +46,7 @@ def list_users(context: Context, everybody: bool, as_json: bool) -> None:
         echo_json(rows)
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("user", "name", "phones", "from", "head", "deputy", "note"):
+    for title in ("user", "name", "phones", "head", "deputy", "note"):
         table.add_column(title)
     for row in rows:
         table.add_row(*map(safe, _told(row)))
@@ -93,9 +92,12 @@ def map_user(context: Context, words: Sequence[str], mobile: str | None, remove:
     number = said[0] if mobile is None else _mobile(context, mobile)
     with context.database() as database:
         staff = Staff(database)
+        known = staff.directory()
         if user_id is not None:
-            _require_active(staff.directory(), user_id)
+            _require_active(known, user_id)
             _require_extension(number)
+        elif number not in (known.mapped if mobile is None else known.mobiles):
+            raise Problem(f"{printable(number)} is not mapped; `itgrix-bx users list` shows what is")
         (staff.map_extension if mobile is None else staff.map_mobile)(number, user_id)
     click.echo(f"{number}: no longer mapped." if remove else f"{number} → user {user_id}.")
 
@@ -159,7 +161,8 @@ def absent(context: Context, user_id: int, since: str | None, until: str | None,
             staff.remove_absences(user_id)
         else:
             staff.add_absence(user_id, period)
-    click.echo(f"user {user_id}: {'not away' if remove else f'away, {_spoken(period)}'}.")
+    taken_back = "what was said here of absences is taken back"
+    click.echo(f"user {user_id}: {taken_back if remove else f'away, {_spoken(period)}'}.")
 
 
 # --- what is said -----------------------------------------------------------------------------------
@@ -217,7 +220,9 @@ def _spoken(period: Period) -> str:
     if period == ALWAYS:
         return "always"
     return " ".join(
-        f"{word} {iso(at)}" for word, at in (("from", period.since), ("to", period.until)) if at is not None
+        f"{word} {datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+        for word, at in (("from", period.since), ("to", period.until))
+        if at is not None
     )
 
 
@@ -233,8 +238,9 @@ def _row(employee: Employee, directory: Directory, now: float) -> dict[str, Any]
         "name": employee.name,
         "active": employee.active,
         "extension": extensions[0] if extensions else None,
-        "source": _source(extensions, directory),
+        "source": _source(extensions[0], directory) if extensions else None,
         "extensions": list(extensions),
+        "sources": {extension: _source(extension, directory) for extension in extensions},
         "mobiles": list(directory.mobiles_of(user_id)),
         "head": None if head_id is None else {"user_id": head_id, "why": why},
         "deputy": directory.deputy_of(user_id, now),
@@ -243,10 +249,8 @@ def _row(employee: Employee, directory: Directory, now: float) -> dict[str, Any]
     }
 
 
-def _source(extensions: Sequence[str], directory: Directory) -> str | None:
-    if not extensions:
-        return None
-    return "map" if extensions[0] in directory.mapped else "portal"
+def _source(extension: str, directory: Directory) -> str:
+    return "map" if extension in directory.mapped else "portal"
 
 
 def _note(employee: Employee, extensions: Sequence[str], directory: Directory) -> str | None:
@@ -265,7 +269,8 @@ def _note(employee: Employee, extensions: Sequence[str], directory: Directory) -
 
 
 def _told(row: dict[str, Any]) -> tuple[str, ...]:
-    rung = ", ".join((*row["extensions"], *row["mobiles"])) or "—"
+    phones = [f"{extension} ({source})" for extension, source in row["sources"].items()]
+    rung = ", ".join((*phones, *(f"{mobile} (map)" for mobile in row["mobiles"]))) or "—"
     boss = f"{row['head']['user_id']} ({row['head']['why']})" if row["head"] else ""
     notes = [*(["away now"] if row["absent"] else []), *([row["note"]] if row["note"] else [])]
-    return str(row["user_id"]), row["name"], rung, row["source"] or "", boss, str(row["deputy"] or ""), "; ".join(notes)
+    return str(row["user_id"]), row["name"], rung, boss, str(row["deputy"] or ""), "; ".join(notes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import gettext
 import io
-import locale
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -61,8 +61,12 @@ def _said(value: object, lang: str) -> object:
 
 
 def preferred() -> str:
-    """The language of this process's locale; English where we do not speak it."""
-    spoken = (locale.getlocale()[0] or "").lower()[:2]
+    """The language the environment asks for, as gettext reads it; English where we do not speak it.
+
+    Not the locale in force: on a server without Russian locales that is C, whatever the terminal asks for.
+    """
+    asked = next(filter(None, map(os.environ.get, ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    spoken = asked.lower()[:2]
     return spoken if spoken in LANGUAGES else "en"
 
 

@@ -131,6 +131,20 @@ def test_a_did_is_the_same_line_with_plus_and_without(machine: Machine) -> None:
     assert machine.json("lines", "list") == []
 
 
+def test_what_a_line_is_set_to_is_said_and_what_is_not_there_is_not_removed(machine: Machine) -> None:
+    said = machine.done("lines", "set", "7495", "office", "--caller-name", "{client}", "--latin", "--name", "[b]\x9bA")
+    assert said == "did 7495 · line office · name [b]A · leads lead · caller name {client} (latin, 40)\n"
+    result = machine.run("lines", "set", "7496", "--remove")
+    assert (result.exit_code, "7496 has no rules; `itgrix-bx lines list`" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("line", ["", " ", "x" * 51, "a\x1b[31mb", "a\nb"])
+def test_what_is_no_lines_number_is_refused(machine: Machine, line: str) -> None:
+    result = machine.run("lines", "set", "1", line)
+    assert (result.exit_code, "a line's number has 1 to 50 characters" in result.output) == (1, True)
+    assert machine.json("lines", "list") == []
+
+
 # --- users ------------------------------------------------------------------------------------------
 
 
@@ -207,6 +221,36 @@ def test_an_extension_is_not_given_to_who_was_dismissed(machine: Machine) -> Non
     result = machine.run("users", "map", "102", "14")
     assert (result.exit_code, "user 14 is dismissed" in result.output) == (1, True)
     assert {row["user_id"]: row["extensions"] for row in machine.json("users", "list")}[12] == ["102"]
+
+
+def test_of_every_phone_it_is_said_where_it_comes_from(machine: Machine) -> None:
+    machine.done("users", "sync")
+    machine.done("users", "map", "2001", "11")
+    machine.done("users", "map", "--mobile", "8 916 000-11-22", "11")
+    anna = {row["user_id"]: row for row in machine.json("users", "list")}[11]
+    assert (anna["sources"], anna["mobiles"]) == ({"2001": "map", "101": "portal"}, ["+79160001122"])
+    shown = " ".join(machine.done("users", "list").split())
+    assert all(phone in shown for phone in ("2001 (map)", "101 (portal)", "+79160001122 (map)"))
+
+
+def test_what_is_not_mapped_is_not_taken_away(machine: Machine) -> None:
+    machine.done("users", "map", "2001", "11")
+    for words in (("2002",), ("--mobile", "+79160001122")):
+        result = machine.run("users", "map", *words, "--remove")
+        assert (result.exit_code, "is not mapped; `itgrix-bx users list`" in result.output) == (1, True)
+    machine.done("users", "map", "2001", "--remove")
+    assert machine.run("users", "map", "2001", "--remove").exit_code == 1
+
+
+def test_absences_are_said_by_the_clock_and_only_ours_are_taken_back(machine: Machine) -> None:
+    said = machine.done("users", "absent", "11", "--from", "2026-07-01", "--to", "2026-07-02T18:00")
+    assert said == "user 11: away, from 2026-07-01 00:00 to 2026-07-02 18:00.\n"
+    assert machine.done("users", "absent", "11", "--remove") == (
+        "user 11: what was said here of absences is taken back.\n"
+    )
+    for moment in ("0001-01-01", "9999-12-31T23:59-12:00"):
+        result = machine.run("users", "absent", "11", "--from", moment)
+        assert (result.exit_code, "is no time" in result.output) == (1, True)
 
 
 class Half:

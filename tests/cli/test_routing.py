@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zoneinfo
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.calls.directory import Employee
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.calls.lines import Line
 from itgrix_bx.cli import main
 from itgrix_bx.delivery.schedule import due
 from itgrix_bx.emulator.portal import PortalEmulator
-from sql import Database, Journal, Staff, upgrade
+from sql import Database, Journal, LineRules, Staff, upgrade
 
 CLIENT, DID = "+79161234567", "74950000001"
 
@@ -246,3 +249,74 @@ def test_what_people_write_cannot_command_the_terminal(machine: Machine) -> None
     for said in (machine.says("show"), machine.says("black", "list")):
         assert "\x1b" not in said
         assert "[red]x" in said
+
+
+def test_a_moment_may_be_a_time_of_today_and_never_leads_out_of_the_calendar(machine: Machine) -> None:
+    machine.says("set", "timezone", "Pacific/Kiritimati")
+    told = machine.json("test", CLIENT, "--at", "10:30")["at"]
+    zone = zoneinfo.ZoneInfo("Pacific/Kiritimati")
+    assert f"{datetime.fromisoformat(told).astimezone(zone):%Y-%m-%d %H:%M}" == f"{datetime.now(zone):%Y-%m-%d} 10:30"
+    for text in ("0001-01-01", "9999-12-31 23:59", "25:00", "9:5", "28.11.2026 19:00", ""):
+        result = machine.run("test", CLIENT, "--at", text)
+        assert (result.exit_code, "is no time; write it as" in result.stderr) == (1, True), text
+
+
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [
+        ("2026-10-25T00:30+00:00", True),  # 02:30, and an hour later once more
+        ("2026-10-25T01:30+00:00", True),
+        ("2026-10-25T02:00+00:00", False),
+        ("2026-10-25 02:30", True),
+        ("2026-03-29T00:59+00:00", False),  # 01:59, and a minute later it is 03:00
+        ("2026-03-29T01:00+00:00", False),
+    ],
+)
+def test_where_clocks_are_put_back_an_hour_comes_twice_and_where_forward_never(
+    machine: Machine, at: str, is_open: bool
+) -> None:
+    machine.says("set", "timezone", "Europe/Berlin")
+    machine.says("set", "hours", "sun 02:00-03:00")
+    assert bool(machine.json("test", CLIENT, "--at", at)["extension"]) is is_open
+
+
+def test_what_is_not_set_is_not_taken_back(machine: Machine) -> None:
+    machine.says("set", "seconds", "20")
+    result = machine.run("set", "seconds", "--reset", "--did", DID)
+    assert (result.exit_code, result.stderr.strip()) == (
+        1, f"itgrix-bx: seconds is not set for line {DID}; `itgrix-bx routing show` shows what is",
+    )  # fmt: skip
+    machine.says("set", "seconds", "--reset")
+    assert machine.run("set", "seconds", "--reset").exit_code == 1
+
+
+def test_a_rule_is_not_kept_under_the_portals_line_on_which_no_call_comes_in(machine: Machine) -> None:
+    LineRules(machine.database).set(Line(DID, "office"))
+    result = machine.run("set", "seconds", "20", "--did", "office")
+    assert (result.exit_code, f"give --did {DID}" in result.stderr) == (1, True)
+    LineRules(machine.database).set(Line("office", "office"))  # somebody's trunk sends names
+    machine.says("set", "seconds", "20", "--did", "office")
+
+
+def test_a_vip_entry_that_changes_nothing_replaces_none_that_does(machine: Machine) -> None:
+    machine.says("vip", "add", "contact:7", "ext:103", "--off-duty")
+    assert machine.run("vip", "add", "contact:7", "nobody").exit_code == 2
+    assert machine.json("vip", "list")[0]["order"] == ["ext:103"]
+
+
+@pytest.mark.parametrize("name", ["LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"])
+def test_the_words_are_in_the_language_of_the_terminal_whether_or_not_the_server_has_that_locale(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    machine.says("set", "device", "free")
+    for other in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "ru_RU.UTF-8")
+    result = machine.run("test", CLIENT, "--at", "12:00")
+    assert result.stdout.startswith("контакт 7 → ответственный, вн. 101 → ")
+    assert result.stderr.splitlines() == [
+        "примечание: телефоны, рабочие дни и CRM взяты такими, какие они сейчас, каким бы ни было время",
+        "примечание: правило `device` не действует: [ami] не настроен",
+    ]
+    monkeypatch.setenv(name, "de_DE.UTF-8")
+    assert machine.says("test", CLIENT).startswith("contact 7 → responsible")
