@@ -11,10 +11,11 @@ from anyascii import anyascii
 
 PLACEHOLDERS = ("client", "company", "deal", "line", "number")
 # Desk phones show 20 to 30 characters and scroll or cut the rest; a PRI or DECT gateway behind the PBX passes on 50 at
-# most. So 40 for what everybody should see, and never more than B24_CLIENT: 80 letters of Cyrillic are 160 bytes, which
-# still fit the 256 bytes chan_sip has for a From header's name.
+# most. So 40 for what everybody should see, and never more than B24_CLIENT. chan_sip has 256 bytes for a From header's
+# name and cuts a letter in two: 80 of Cyrillic are 160 bytes, but as many of the rarest scripts or emoji are 320.
 USUAL_LENGTH = 40
 MOST_LENGTH = 80
+_MOST_BYTES = 255
 _LONGEST_TEMPLATE = 200
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -91,4 +92,5 @@ def _latin(text: str) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    return text.strip(_SEPARATORS + " ")[:longest].strip(_SEPARATORS + " ")
+    short = text.strip(_SEPARATORS + " ")[:longest].encode()[:_MOST_BYTES].decode(errors="ignore")
+    return short.strip(_SEPARATORS + " ")

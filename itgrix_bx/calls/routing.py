@@ -258,7 +258,7 @@ class _Decision:
     def _in_place_of(self, role: str, of: Callable[[int], int | None]) -> Iterator[_Candidate]:
         """Who stands in for the one looked at before, and in for that one, as long as somebody new comes."""
         user, seen = self._base, set[int]()
-        while user is not None and user not in seen:
+        while user is not None:
             seen.add(user)
             user = of(user)
             if user is None or user in seen:

@@ -60,6 +60,30 @@ def test_a_company_that_is_the_client_itself_is_not_said_twice() -> None:
     assert names(None, client="", line="", number="")["company"] == ""
 
 
+def test_of_several_companies_the_first_is_named_and_of_several_deals_the_newest() -> None:
+    companies = [{"type": "COMPANY", "id": n, "name": f"C{n}"} for n in (3, 4)]
+    deals = [{"id": 9, "title": "New"}, {"id": 8, "title": "Old"}]
+    found = names(companies, deals, client="Иван", line="", number="")
+    assert (found["company"], found["deal"]) == ("C3", "New")
+
+
+def test_a_name_of_nothing_but_what_is_never_shown_is_no_name() -> None:
+    assert render("{client} / {line}", {"client": "\u202e\"'\x00", "line": "Продажи"}) == "Продажи"
+    assert render("[{client}] {line}", {"client": "$\u200f", "line": "Продажи"}) == "Продажи"
+
+
+def test_separators_in_front_take_no_room_and_a_template_is_trimmed() -> None:
+    assert render("{client}", {"client": "— — — Иван Клиентов"}, longest=13) == "Иван Клиентов"
+    assert check("  {client}\n") == "{client}"
+
+
+@pytest.mark.parametrize("letter", ["я", "漢", "😀", "𝔸"])
+def test_the_longest_name_fits_the_header_in_whole_letters(letter: str) -> None:
+    shown = render("{client}", {"client": letter * 500}, longest=MOST_LENGTH)
+    assert set(shown) == {letter}
+    assert len(shown.encode()) <= 255  # chan_sip has 256 for a From header's name, and would cut a letter in two
+
+
 TEMPLATES = st.lists(
     st.sampled_from(["{" + name + "}" for name in PLACEHOLDERS]) | st.sampled_from([" ", "/", " / ", "(", ")", "№"])
 ).map("".join)

@@ -101,6 +101,15 @@ def test_a_head_set_by_hand_beats_the_structure_unless_dismissed() -> None:
     assert directory(Structure(TREE, heads={ANNA: GONE})).head_of(ANNA) == BORIS
 
 
+def test_nobody_is_his_own_head_whoever_says_so() -> None:
+    assert directory(Structure(TREE, heads={ANNA: ANNA})).head_of(ANNA) == BORIS
+
+
+def test_an_extension_mapped_to_who_was_dismissed_is_nobodys_until_somebody_takes_it_over() -> None:
+    assert directory(mapped={"600": GONE}).user_of("600") is None
+    assert directory(mapped={"100": GONE}).user_of("100") == BOSS
+
+
 def test_a_dismissed_head_gives_way_to_the_next_one_up() -> None:
     tree = (Department(1, None, BOSS), Department(5, 1, GONE))
     assert directory(Structure(tree)).head_of(ANNA) == BOSS

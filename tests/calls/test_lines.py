@@ -38,6 +38,25 @@ def test_every_other_call_may_have_rules_too() -> None:
     )  # fmt: skip
 
 
+def test_a_trunk_goes_before_every_other_and_a_did_before_its_trunk() -> None:
+    rules = Lines.of([Line("*", "rest"), Line("trunk/mts", "mts"), Line(DID, "office")])
+    assert (rules.of_call("123", "mts").number, rules.of_call(DID, "mts").number) == ("mts", "office")
+
+
+def test_a_line_is_called_by_its_name_else_by_its_number() -> None:
+    assert (Line(DID, "office", "Продажи").label, Line(DID, "office").label) == ("Продажи", "office")
+
+
+def test_deals_are_wanted_only_where_the_name_on_the_phone_shows_one() -> None:
+    assert Line(DID, caller_name="{client}: {deal}").wants_deals
+    assert not Line(DID, caller_name="{client}").wants_deals
+
+
+def test_before_the_rules_are_read_a_call_says_nothing_of_its_line() -> None:
+    assert Lines().facts(DID) == {}
+    assert Lines.of([]).facts(DID) == {"line": "", "line_rules": {}}
+
+
 def came_in(**rules: Any) -> Story:
     facts = Lines.of([Line(DID, "office", **rules)]).facts(DID)
     return Story().tell(0.0, Kind.INBOUND, own_channel=True, client_number="+79990001122", did=DID, **facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from itgrix_bx.calls.directory import Absence, Directory, Employee, Period
-from itgrix_bx.calls.policy import Entry, Policy, Rules, with_rules
+from itgrix_bx.calls.policy import Entry, Policy, Rules, WrongRuleError, parse, text, with_rules
 from itgrix_bx.calls.routing import Known, Route, Talk, decide
 from itgrix_bx.words.routing import say
 from tests.calls.conftest import ADMIN, ANNA, BORIS, GONE, VERA, contact, people
@@ -225,6 +226,7 @@ def test_usual_rules_are_nobodys_and_are_not_named() -> None:
     ("at", "en", "ru"),
     [
         ("2026-11-26 19:05", "Thu 19:05 (ended 18:00)", "чт 19:05 (закончились в 18:00)"),
+        ("2026-11-26 18:00", "Thu 18:00 (ended 18:00)", "чт 18:00 (закончились в 18:00)"),
         ("2026-11-26 12:30", "Thu 12:30 (ended 12:00)", "чт 12:30 (закончились в 12:00)"),
         ("2026-11-26 08:00", "Thu 08:00 (from 09:00)", "чт 08:00 (с 09:00)"),
         ("2026-11-29 12:00", "Sun 12:00 (from Mon 09:00)", "вс 12:00 (с пн 09:00)"),
@@ -281,6 +283,11 @@ def test_outside_the_lines_hours_nobody_is_rung_by_the_lines_own_clock(at: str, 
         ("sat-mon 00:00-24:00", "2026-11-29 23:59", True),
         ("mon wed 09:00-12:00 13:00-18:00", "2026-11-25 12:30", False),
         ("mon wed 09:00-12:00 13:00-18:00", "2026-11-25 13:00", True),
+        ("mon wed 09:00-12:00 13:00-18:00", "2026-11-23 13:00", True),
+        ("fri 22:00-06:00", "2026-11-28 06:00", False),
+        ("fri 22:00-06:00", "2026-11-27 22:00", True),
+        ("fri 22:00-06:00", "2026-11-27 21:59", False),
+        ("sun 22:00-06:00", "2026-11-23 05:59", True),  # on Monday
     ],
 )
 def test_hours_go_past_midnight_and_over_the_end_of_the_week(hours: str, at: str, is_open: bool) -> None:
@@ -304,6 +311,96 @@ def test_a_holiday_is_a_holiday(holidays: str, day: str, is_holiday: bool) -> No
     rules = set_rules(holidays=holidays, timezone="UTC")
     route = decide(known(contact(), at=datetime.fromisoformat(f"{day}T12:00+00:00").timestamp()), people(), rules)
     assert ("holiday" in codes(route)) is is_holiday
+
+
+def test_the_next_hours_may_be_those_of_the_same_day_a_week_later() -> None:
+    policy = with_rules(Policy(), {"hours": "thu 10:00-11:00"})
+    assert policy.begins(datetime(2026, 11, 26, 11, 30)) == ("thu", "10:00")
+    assert Policy().begins(datetime(2026, 11, 26, 11, 30)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_open"),
+    [
+        ("2026-07-01T07:00+00:00", True),  # 09:00 in summer
+        ("2026-07-01T06:59+00:00", False),
+        ("2026-12-01T07:00+00:00", False),  # 08:00 in winter
+        ("2026-12-01T08:00+00:00", True),
+        ("2026-10-25T00:59+00:00", True),  # 02:59, an hour before it is 02:59 again
+        ("2026-10-25T01:59+00:00", True),
+        ("2026-10-25T02:00+00:00", False),
+        ("2026-03-29T00:59+00:00", False),  # 01:59; there is no 02:30 that day
+        ("2026-03-29T01:00+00:00", False),
+    ],
+)
+def test_hours_go_by_the_lines_clock_in_summer_and_in_winter(moment: str, is_open: bool) -> None:
+    rules = set_rules(hours="mon-fri 09:00-18:00 sun 02:00-03:00", timezone="Europe/Berlin")
+    route = decide(known(contact(), at=datetime.fromisoformat(moment).timestamp()), people(), rules)
+    assert bool(route.extension) is is_open
+
+
+def test_a_holiday_begins_at_the_lines_own_midnight() -> None:
+    rules = set_rules(holidays="01-01", timezone="Asia/Vladivostok")
+    for moment, is_holiday in (("2026-12-31T14:00+00:00", True), ("2026-12-31T13:59+00:00", False),
+                               ("2027-01-01T14:00+00:00", False)):  # fmt: skip
+        route = decide(known(contact(), at=datetime.fromisoformat(moment).timestamp()), people(), rules)
+        assert ("holiday" in codes(route)) is is_holiday
+
+
+def test_without_a_zone_the_hours_go_by_this_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = set_rules(hours="thu 23:00-24:00")
+    with monkeypatch.context() as at_the_machine:
+        at_the_machine.setenv("TZ", "Asia/Vladivostok")  # 12:00 UTC is 22:00 there
+        time.tzset()
+        routes = [decide(known(contact(), at=THURSDAY + later), people(), rules).extension for later in (0, 3600, 7200)]
+    time.tzset()
+    assert routes == ["", "101", ""]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_client_on_a_list_counts_whichever_of_the_clients_found_he_is(place: int) -> None:
+    told = [contact(), contact(BORIS, "102", type="COMPANY", id=8)]
+    whom = ("contact:7", "company:8")[place]
+    assert codes(decide(known(*told), people(), Rules(black={whom: Entry(whom)}))) == ["black", "normal"]
+    assert decide(known(*told), people(), Rules(vip={whom: Entry(whom, ("ext:103",))})).extension == "103"
+
+
+def test_an_order_of_his_own_does_not_ring_for_a_vip_off_duty() -> None:
+    rules = Rules(with_rules(Policy(), {"holidays": "11-26"}), vip={NUMBER: Entry(NUMBER, ("ext:103",))})
+    assert codes(decide(known(contact()), people(), rules)) == ["vip", "holiday", "normal"]
+
+
+def test_a_step_of_his_own_and_of_the_line_is_taken_once() -> None:
+    rules = Rules(with_rules(Policy(), {"device": "free"}), vip={NUMBER: Entry(NUMBER, ("responsible",))})
+    route = decide(known(contact()), people(), rules, Phones({"101": "busy"}))
+    assert codes(route) == ["vip", "client", "try", "device", "normal"]
+
+
+@pytest.mark.parametrize(
+    ("vip", "told", "wants", "days"),
+    [
+        ((), {}, False, 0),
+        ((), {"order": "deal talker"}, True, 30),
+        ((), {"order": "deal", "on": "off"}, False, 0),
+        (("deal",), {}, True, 0),
+        (("deal",), {"on": "off"}, False, 0),
+        (("talker",), {"talker_days": "9"}, False, 9),
+    ],
+)
+def test_what_must_be_known_is_what_some_rule_asks_for(
+    vip: tuple[str, ...], told: dict[str, str], wants: bool, days: int
+) -> None:
+    entries = {NUMBER: Entry(NUMBER, vip)} if vip else {}
+    rules = Rules(with_rules(Policy(), told), vip=entries)
+    assert (rules.wants_deals(DID), rules.talker_days) == (wants, days)
+    lines_own = Rules(by_did={DID: with_rules(Policy(), told)}, vip=entries)
+    assert (lines_own.wants_deals(DID), lines_own.wants_deals("7495")) == (wants, bool(vip) and "deal" in vip)
+    assert lines_own.talker_days == (max(days, 30) if "talker" in vip else days)
+
+
+@pytest.mark.parametrize(("kept", "came"), [(DID, "+" + DID), ("+" + DID, DID), ("+" + DID, "+" + DID)])
+def test_a_number_is_the_same_line_with_plus_and_without(kept: str, came: str) -> None:
+    assert Rules(by_did={kept: Policy(seconds=33)}).policy(came).seconds == 33
 
 
 @pytest.mark.parametrize("whom", [NUMBER, "contact:7"])
@@ -427,7 +524,82 @@ def test_what_the_portal_said_of_a_deputys_workday_counts_too() -> None:
     assert route.extension == ""
 
 
+@pytest.mark.parametrize("entities", [[], None])
+def test_whom_nobody_knows_is_the_phone_systems_to_distribute(entities: list[Any] | None) -> None:
+    rules = set_rules(order="deal responsible deputy head line user:12 ext:103")
+    route = decide(Known(NUMBER, DID, THURSDAY, entities, line_user=VERA), people(), rules)
+    assert (route.extension, codes(route)[-1]) == ("", "normal")
+
+
+@pytest.mark.parametrize("first", ["talker", "deal", "line", "user:11", "ext:101"])
+def test_the_deputy_is_that_of_whoever_was_tried_before_in_whatever_role(first: str) -> None:
+    firm = Firm(away={ANNA}, deputies={ANNA: VERA, BORIS: ADMIN})
+    route = decide(
+        known(
+            contact(BORIS, "102"), talk=Talk(ANNA, THURSDAY - DAY), deals=[{"id": 1, "user_id": ANNA}], line_user=ANNA
+        ),
+        firm,
+        set_rules(order=f"{first} deputy", absence="on"),
+    )
+    assert route.extension == "103"
+
+
+def test_the_next_deals_responsible_is_tried_when_the_newest_ones_cannot_take_the_call() -> None:
+    deals = [{"id": 2, "user_id": GONE}, {"id": 1, "user_id": VERA}]
+    route = decide(known(contact(), deals=deals), people(), set_rules(order="deal"))
+    assert (route.extension, codes(route)) == ("103", ["client", "try", "dismissed", "try", "ring"])
+
+
+def test_a_named_extension_is_rung_as_it_is_named_whatever_else_its_owner_has() -> None:
+    directory = Directory.of([Employee(ANNA, "A", True, "101")], {"901": ANNA}, synced=True)
+    assert decide(known(contact(None)), directory, set_rules(order="ext:101")).extension == "101"
+    closed = decide(known(contact(ANNA, "101", workday="CLOSED")), directory, set_rules(order="ext:101"))
+    assert codes(closed) == ["client", "try", "workday", "normal"]
+
+
+def test_what_is_not_known_of_absences_is_said_once() -> None:
+    firm = Firm(lacks={"absences"})
+    rules = set_rules(order="responsible user:12", absence="on", device="free")
+    route = decide(known(contact()), firm, rules, Phones({"101": "busy", "102": "free"}))
+    assert (route.extension, codes(route).count("untold")) == ("102", 1)
+
+
+def test_a_workday_counts_however_the_portal_writes_it() -> None:
+    assert decide(known(contact(workday="closed")), people()).extension == ""
+    rules = set_rules(order="user:12")
+    assert decide(known(contact(), workday={BORIS: "paused"}.get), people(), rules).extension == ""
+
+
 # --- bad data ----------------------------------------------------------------------------------------
+
+
+def test_a_client_without_a_responsible_gives_way_to_the_next() -> None:
+    route = decide(known(contact(None), contact(BORIS, "102", type="COMPANY", id=8)), people())
+    assert (route.extension, codes(route)[:3]) == ("102", ["client", "nobody", "client"])
+
+
+def test_who_has_the_extension_of_somebody_unknown_is_rung_on_it() -> None:
+    route = decide(known(contact(77, "103"), line_user=VERA), people(), set_rules(order="responsible line"))
+    assert (route.extension, codes(route)) == ("103", ["client", "try", "unknown", "try", "ring"])
+
+
+def test_an_extension_that_was_mapped_to_nobody_who_is_there_is_not_rung_by_its_name() -> None:
+    directory = Directory.of([Employee(ANNA, "A", True, "101")], {"600": 77}, synced=True)
+    route = decide(known(contact(None)), directory, set_rules(order="ext:600"))
+    assert (route.extension, codes(route)[-2:]) == ("", ["dismissed", "normal"])
+
+
+@pytest.mark.parametrize("name", ["order", "device", "prefer", "hours", "workday"])
+def test_words_may_be_written_large_or_small(name: str) -> None:
+    words = {"order": "RESPONSIBLE Deputy", "device": "BUSY", "prefer": "Company", "hours": "MON-Fri 09:00-18:00",
+             "workday": "OFF"}[name]  # fmt: skip
+    assert text(name, parse(name, [words])) == words.lower()
+
+
+@pytest.mark.parametrize("hours", ["mon 24:00-06:00", "mon 09:00-24:01", "mon 10:00-10:00", "mon 9:5-10:00"])
+def test_what_is_no_interval_of_the_day_is_refused(hours: str) -> None:
+    with pytest.raises(WrongRuleError, match="^hours: .* is no interval of the day"):
+        parse("hours", [hours])
 
 
 def test_of_two_users_with_one_extension_each_is_rung_on_it_in_whatever_role() -> None:
