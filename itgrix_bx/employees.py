@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("itgrix_bx.employees")
 
-_REREAD_S = 2.0  # so that `users map` and `lines set` work on the next calls
+_LOOK_S = 0.2  # one row by its key, so that `users map` and `lines set` work on the next call
+_REREAD_S = 2.0  # what the PBX tells of its extensions has no version
 _RESYNC_S = 3600.0  # an absence entered in the calendar is heeded within this time
 _RETRY_S = 30.0
 _AHEAD_DAYS = 14  # of absences that are known beforehand
@@ -44,6 +46,7 @@ class Employees:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="employees", daemon=True)
         self._gaps: tuple[str, ...] = ()
+        self._version = ""
         self._next_sync = 0.0
         self._synced_at = -_UNKNOWN_AGAIN_S
         self._give_up_at = time.monotonic() + _PATIENCE_S
@@ -74,6 +77,7 @@ class Employees:
     def reread(self) -> None:
         """Take the stored snapshot; keep what we have when the database is away."""
         try:
+            self._version = self._staff.version()
             directory, self.lines = self._staff.directory(), self._line_rules.lines()
         except DatabaseAwayError as error:
             log.debug("employees: %s", error)
@@ -92,7 +96,13 @@ class Employees:
                 self._synced_at = time.monotonic()
                 self._next_sync = time.monotonic() + (_RESYNC_S if self._try_sync() else _RETRY_S)
             self.reread()
-            self._stop.wait(_REREAD_S)
+            self._await_change(time.monotonic() + _REREAD_S)
+
+    def _await_change(self, until: float) -> None:
+        while time.monotonic() < until and not self._stop.wait(_LOOK_S):
+            with contextlib.suppress(DatabaseAwayError):
+                if self._staff.version() != self._version:
+                    return
 
     def _try_sync(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from sql.routing import Routing
 
 log = logging.getLogger("itgrix_bx.routing")
 
-_LOOK_S = 0.5  # one row by its key
+_LOOK_S = 0.2  # one row by its key
 
 
 class LiveRules:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from itgrix_bx.calls.lines import Leads, Line, Lines
 from sql.database import Database
+from sql.notes import LINES_AND_STAFF, renew
 from sql.tables import lines
 
 
@@ -28,12 +29,18 @@ class LineRules:
         def job(connection: Connection) -> None:
             connection.execute(sa.delete(lines).where(lines.c.did == line.did))
             connection.execute(sa.insert(lines).values(**_row(line)))
+            renew(connection, LINES_AND_STAFF)
 
         self._database.write(job)
 
     def remove(self, did: str) -> None:
         """Take the rules of a DID away."""
-        self._database.write(lambda connection: connection.execute(sa.delete(lines).where(lines.c.did == did)))
+
+        def job(connection: Connection) -> None:
+            connection.execute(sa.delete(lines).where(lines.c.did == did))
+            renew(connection, LINES_AND_STAFF)
+
+        self._database.write(job)
 
 
 def _row(line: Line) -> dict[str, Any]:

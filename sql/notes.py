@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from sqlalchemy.engine import Connection
 
 from sql.database import Database
 from sql.tables import notes
+
+# The versions of what running programs keep copies of: another text after every change.
+ROUTING, LINES_AND_STAFF = "routing version", "lines and staff version"
 
 
 class Notes:
@@ -35,6 +39,13 @@ class Notes:
             return new
 
         return self._database.write(job)
+
+
+def renew(connection: Connection, name: str) -> None:
+    """Give what was just changed another version."""
+    version = uuid.uuid4().hex
+    if not connection.execute(sa.update(notes).where(notes.c.name == name).values(value=version)).rowcount:
+        connection.execute(sa.insert(notes).values(name=name, value=version))
 
 
 def _of(name: str) -> sa.Select[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,11 +14,10 @@ from sqlalchemy.engine import Connection, RowMapping
 from itgrix_bx.calls import policy
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, VIP, Entry, Policy, Rules, WrongRuleError
 from sql.database import Database
-from sql.tables import notes, routing_clients, routing_rules
+from sql.notes import ROUTING, Notes, renew
+from sql.tables import routing_clients, routing_rules
 
 log = logging.getLogger("itgrix_bx.routing")
-
-_VERSION = "routing version"  # the note that says whether what was read is still what is stored
 
 
 class Routing:
@@ -30,8 +28,7 @@ class Routing:
 
     def version(self) -> str:
         """Another text after every change; empty before the first."""
-        query = sa.select(notes.c.value).where(notes.c.name == _VERSION)
-        return str(self.database.read(lambda c: c.execute(query).scalar()) or "")
+        return Notes(self.database).read(ROUTING) or ""
 
     def rules(self) -> Rules:
         """All rules. What cannot be read (somebody wrote into the table) is left out, and the log says so."""
@@ -54,7 +51,7 @@ class Routing:
             connection.execute(sa.delete(routing_rules).where(here))
             if words is not None:
                 connection.execute(sa.insert(routing_rules).values(did=bare, rule=rule, words=words))
-            _changed(connection)
+            renew(connection, ROUTING)
 
         self.database.write(job)
 
@@ -66,7 +63,7 @@ class Routing:
         def job(connection: Connection) -> None:
             connection.execute(sa.delete(routing_clients).where(_of(name, entry.whom)))
             connection.execute(sa.insert(routing_clients).values(list=name, whom=entry.whom, data=data))
-            _changed(connection)
+            renew(connection, ROUTING)
 
         self.database.write(job)
 
@@ -75,7 +72,7 @@ class Routing:
 
         def job(connection: Connection) -> bool:
             gone = connection.execute(sa.delete(routing_clients).where(_of(name, whom))).rowcount
-            _changed(connection)
+            renew(connection, ROUTING)
             return bool(gone)
 
         return self.database.write(job)
@@ -83,12 +80,6 @@ class Routing:
 
 def _of(name: str, whom: str) -> sa.ColumnElement[bool]:
     return sa.and_(routing_clients.c.list == name, routing_clients.c.whom == whom)
-
-
-def _changed(connection: Connection) -> None:
-    version = uuid.uuid4().hex
-    if not connection.execute(sa.update(notes).where(notes.c.name == _VERSION).values(value=version)).rowcount:
-        connection.execute(sa.insert(notes).values(name=_VERSION, value=version))
 
 
 def _told(connection: Connection) -> dict[str, dict[str, str]]:

@@ -21,6 +21,7 @@ from itgrix_bx.calls.directory import (
     Structure,
 )
 from sql.database import Database
+from sql.notes import LINES_AND_STAFF, Notes, renew
 from sql.numbers import known_extensions
 from sql.tables import absences, departments, deputies, extensions, heads, mobiles, notes, users
 
@@ -39,6 +40,10 @@ class Staff:
     def directory(self) -> Directory:
         """The snapshot as the call logic uses it."""
         return self._database.read(_directory)
+
+    def version(self) -> str:
+        """Another text after every change here or of the lines; empty before the first."""
+        return Notes(self._database).read(LINES_AND_STAFF) or ""
 
     def synced_at(self) -> float | None:
         """When the portal's users were last read, or None."""
@@ -74,6 +79,7 @@ class Staff:
             if gone is not None:
                 _replace(connection, absences, gone, absences.c.by_portal.is_(True))
             _replace(connection, notes, [{"name": _UNTOLD, "value": missing}], notes.c.name == _UNTOLD)
+            renew(connection, LINES_AND_STAFF)
 
         self._database.write(job)
 
@@ -114,7 +120,11 @@ class Staff:
         self._set(absences, sa.and_(absences.c.user_id == user_id, absences.c.by_portal.is_(False)), [])
 
     def _set(self, table: sa.Table, instead_of: sa.ColumnElement[bool], rows: list[dict[str, Any]]) -> None:
-        self._database.write(lambda connection: _replace(connection, table, rows, instead_of))
+        def job(connection: Connection) -> None:
+            _replace(connection, table, rows, instead_of)
+            renew(connection, LINES_AND_STAFF)
+
+        self._database.write(job)
 
 
 def _replace(

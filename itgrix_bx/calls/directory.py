@@ -198,11 +198,11 @@ class Directory:
     def head_and_why(self, user_id: int) -> tuple[int | None, str]:
         """(head, where that comes from in words), (None, "") when there is none."""
         by_hand = self.structure.heads.get(user_id)
-        if by_hand is not None and by_hand != user_id and self._is_employed(by_hand):
+        if by_hand is not None and by_hand != user_id and self.is_active(by_hand):
             return by_hand, "set by hand"
         for department in self._departments_above(user_id):
             head = department.head
-            if head is not None and head != user_id and self._is_employed(head):
+            if head is not None and head != user_id and self.is_active(head):
                 return head, f"department {department.name or department.id}"
         return None, ""
 
@@ -225,11 +225,7 @@ class Directory:
 
     def _may_stand_in(self, deputy: Deputy, at: float | None) -> bool:
         holds = deputy.period == ALWAYS if at is None else deputy.period.holds(at)
-        return holds and deputy.deputy_id != deputy.user_id and self._is_employed(deputy.deputy_id)
-
-    def _is_employed(self, user_id: int) -> bool:
-        """Whether somebody may be handed a call: unlike a responsible, whom the portal named, he must be known."""
-        return self.is_active(user_id) and (user_id in self.employees or not self.synced)
+        return holds and deputy.deputy_id != deputy.user_id and self.is_active(deputy.deputy_id)
 
     def _departments_above(self, user_id: int) -> Iterator[Department]:
         """The user's departments, each followed by those above it; in a structure with a cycle each comes once."""

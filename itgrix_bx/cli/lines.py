@@ -99,8 +99,8 @@ def set_line(context: Context, /, did: str, line: str | None, remove: bool, **sa
         _check_user(database, wanted)
         _check_source(context, wanted.source if "source" in told else "")
         rules.set(wanted)
-    said = (f"{title} {value}" for title, value in zip(_TITLES, _told(wanted), strict=True) if value not in ("", "—"))
-    click.echo(printable(" · ".join(said)))
+    words = (f"{title} {value}" for title, value in zip(_TITLES, _told(wanted), strict=True) if value not in ("", "—"))
+    click.echo(printable(" · ".join(words)))
 
 
 @lines.command("sync")

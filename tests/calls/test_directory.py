@@ -5,7 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itgrix_bx.calls.directory import Absence, Department, Deputy, Directory, Employee, Period, Structure
+from itgrix_bx.calls.directory import (
+    ABSENCES,
+    EMPLOYEES,
+    HEADS,
+    Absence,
+    Department,
+    Deputy,
+    Directory,
+    Employee,
+    Period,
+    Structure,
+)
 from itgrix_bx.employees import own_numbers
 
 ANNA, BORIS, VERA, GONE, BOSS = 11, 12, 13, 14, 3
@@ -141,6 +152,20 @@ def test_absence_lasts_from_its_first_moment_to_before_its_last() -> None:
         False,
         False,
     )
+
+
+def test_of_several_absences_the_longest_counts() -> None:
+    spans = (Period(0.0, 300.0), Period(0.0, 500.0), Period(0.0, 400.0))
+    known = directory(Structure(absences=tuple(Absence(ANNA, span) for span in spans)))
+    assert known.absence(ANNA, 100.0) == Absence(ANNA, spans[1])
+    for_good = directory(Structure(absences=(Absence(ANNA, spans[0]), Absence(ANNA), Absence(ANNA, spans[1]))))
+    assert for_good.absence(ANNA, 100.0) == Absence(ANNA)
+
+
+def test_what_the_portal_did_not_tell_is_known() -> None:
+    known = directory(Structure(untold=frozenset({HEADS})))
+    assert [known.untold(what) for what in (EMPLOYEES, HEADS, ABSENCES)] == [False, True, False]
+    assert Directory().untold(EMPLOYEES)
 
 
 IDS = st.integers(1, 8)

@@ -598,7 +598,7 @@ def test_words_may_be_written_large_or_small(name: str) -> None:
 
 @pytest.mark.parametrize("hours", ["mon 24:00-06:00", "mon 09:00-24:01", "mon 10:00-10:00", "mon 9:5-10:00"])
 def test_what_is_no_interval_of_the_day_is_refused(hours: str) -> None:
-    with pytest.raises(WrongRuleError, match="^hours: .* is no interval of the day"):
+    with pytest.raises(WrongRuleError, match=r"^hours: .* is no interval of the day"):
         parse("hours", [hours])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sql import Staff
+from itgrix_bx import employees
+from itgrix_bx.calls.lines import Line
+from sql import LineRules, Staff
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
 ID = "1700000000.1"
@@ -52,3 +55,22 @@ def test_a_call_out_from_a_second_extension_is_that_persons(vera: Office) -> Non
 def _searches(office: Office) -> int:
     requests: list[dict[str, Any]] = office.known()["requests"]
     return sum("searchcrmentities" in request["method"].lower() for request in requests)
+
+
+def test_what_is_said_of_people_and_lines_is_noticed_without_waiting_for_the_next_reading(
+    make_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(employees, "_REREAD_S", 3600.0)
+    office = make_office()
+    staff, lines = Staff(office.service.database), LineRules(office.service.database)
+    known = lambda: office.service.employees.directory  # noqa: E731
+    staff.map_extension("2003", 13)
+    eventually(lambda: known().extensions_of(13) == ("2003", "103"))
+    staff.set_deputy(13, 12)
+    eventually(lambda: known().deputy_of(13) == 12)
+    lines.set(Line(DID, "office"))
+    eventually(lambda: office.service.employees.lines.of_call(DID).number == "office")
+    lines.remove(DID)
+    eventually(lambda: office.service.employees.lines.of_call(DID).number == "")
+    staff.remove_deputies(13)
+    eventually(lambda: known().deputy_of(13) is None)

@@ -40,10 +40,21 @@ def test_what_is_taken_back_is_gone(database: Database) -> None:
     routing.set(DID, "seconds", "20")
     routing.set(DID, "seconds", None)
     routing.put(BLACK, Entry("contact:7"))
+    before = routing.version()
     assert routing.remove(BLACK, "contact:7")
+    assert routing.version() != before  # a program that runs takes him off too
     assert not routing.remove(BLACK, "contact:7")
     assert routing.told() == {}
     assert routing.rules().black == {}
+
+
+def test_with_plus_or_without_it_is_the_same_line(database: Database) -> None:
+    routing = Routing(database)
+    routing.set(f"+{DID}", "seconds", "20")
+    routing.set(DID, "seconds", "30")
+    assert routing.told() == {DID: {"seconds": "30"}}
+    routing.set(f"+{DID}", "seconds", None)
+    assert routing.told() == {}
 
 
 def test_what_cannot_be_read_is_left_out_and_named(database: Database, caplog: pytest.LogCaptureFixture) -> None:
