@@ -245,9 +245,14 @@ class _Decision:
 
     def _deals(self, _: str) -> Iterator[_Candidate]:
         if not self.known.deals:
-            yield _Candidate("deal", told={"unheard": self.known.deals is None})
+            yield _Candidate("deal", told={"unheard": self.known.deals is None} | self._whose_deals())
         for deal in self.known.deals or ():
             yield _Candidate("deal", deal["user_id"], told={"deal": deal["id"]})
+
+    def _whose_deals(self) -> Step:
+        """Of several clients the portal was asked for the first one's deals alone."""
+        found = self.known.entities or ()
+        return {"type": str(found[0]["type"]).lower(), "id": found[0]["id"]} if len(found) > 1 else {}
 
     def _deputies(self, _: str) -> Iterator[_Candidate]:
         yield from self._in_place_of("deputy", lambda user: self.people.deputy_of(user, self.known.at))

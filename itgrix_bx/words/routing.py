@@ -36,6 +36,7 @@ _SENTENCES = {
     "nobody": Phrase("no {role}"),
     "nobody.talker": Phrase("nobody talked to this number within {days} days"),
     "nobody.deal": Phrase("no open deal"),
+    "nobody.deal.of": Phrase("no open deal of {type} {id}"),
     "nobody.deal.unheard": Phrase("open deals are not known"),
     "try": Phrase("{role}, ext. {extension}"),
     "next": Phrase("their ext. {extension}"),
@@ -154,6 +155,8 @@ def _keys(step: Step) -> list[str]:
 def _nobody_told(step: Step) -> str:
     if step.get("unheard"):
         return "deal.unheard"
+    if step.get("type"):
+        return "deal.of"
     return "head.untold" if step.get("untold") else str(step.get("role", ""))
 
 

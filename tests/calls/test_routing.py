@@ -524,6 +524,14 @@ def test_what_the_portal_said_of_a_deputys_workday_counts_too() -> None:
     assert route.extension == ""
 
 
+def test_of_several_clients_it_is_said_whose_deals_were_asked_for() -> None:
+    route = decide(known(*_TWO, deals=[]), people(), set_rules(order="deal responsible", prefer="company"))
+    assert say(route.steps, "en").startswith(
+        "company 8 (preferred) → no open deal of contact 7 → responsible, ext. 102"
+    )
+    assert say(route.steps, "ru").startswith("компания 8 (предпочтение) → нет открытой сделки (контакт 7) → ответст")
+
+
 @pytest.mark.parametrize("entities", [[], None])
 def test_whom_nobody_knows_is_the_phone_systems_to_distribute(entities: list[Any] | None) -> None:
     rules = set_rules(order="deal responsible deputy head line user:12 ext:103")

@@ -265,3 +265,15 @@ def test_hostile_and_endless_names_cost_no_memory(
     eventually(lambda: devices.state("101") is DeviceState.BUSY)
     assert devices.known() <= 600
     assert devices.state("5") is DeviceState.BUSY
+
+
+def test_a_device_for_dnd_counts_without_a_hint_and_in_a_hint_whatever_its_number(
+    pbx: Pbx, watch: Callable[[], Devices]
+) -> None:
+    pbx.devices |= {"PJSIP/101": "NOT_INUSE", "PJSIP/102": "NOT_INUSE", "Custom:DND102": "BUSY", "Custom:DND7": "BUSY"}
+    pbx.hints["101", "ext-local"] = ("PJSIP/101&Custom:DND7", "0")  # a user who logs in on other people's phones
+    devices = watch()
+    assert (devices.state("101"), devices.state("102")) == (DeviceState.DND, DeviceState.DND)
+    pbx.change("Custom:DND7", "NOT_INUSE")
+    pbx.change("Custom:DND102", "NOT_INUSE")
+    eventually(lambda: (devices.state("101"), devices.state("102")) == (DeviceState.FREE, DeviceState.FREE))

@@ -21,9 +21,10 @@ from click.testing import CliRunner
 
 from itgrix_bx.calls import policy
 from itgrix_bx.calls.directory import Period
+from itgrix_bx.calls.lines import Line
 from itgrix_bx.calls.policy import BLACK, VIP, Entry
 from itgrix_bx.cli import main
-from sql import Database, Staff
+from sql import Database, LineRules, Staff
 from sql.routing import Routing
 from tests.real.office import Office, ended, office
 from tests.real.sip import Agent, Call, answers, only_rings
@@ -100,6 +101,13 @@ async def everybody_else_is_away(where: Office, n: int) -> None:
     await asyncio.sleep(0.5)
 
 
+async def the_rule_changes_while_a_call_runs(where: Office, n: int) -> None:
+    await is_rung_by_another_call(where, n)
+    words = ("routing", "set", "order", f"user:{user(n, 2)}", "--did", did(RESPONSIBLE, n))
+    await asyncio.to_thread(where.program.run, *words)
+    await asyncio.sleep(0.5)  # the service looks for new rules five times a second
+
+
 def workday_over(where: Office, _: Routing, n: int) -> None:
     one = {"id": user(n, 1), "name": "Manager", "extension": extension(n, 1), "workday": "CLOSED"}
     where.portal.seed({"users": [one]})
@@ -117,6 +125,17 @@ def absent_and_the_head_is_the_third(_: Office, rules: Routing, n: int) -> None:
 
 def deal_of_the_second(where: Office, _: Routing, n: int) -> None:
     where.portal.seed({"deals": [{"id": 900 + n, "name": "Deal", "contact": 5000 + n, "responsible": user(n, 2)}]})
+
+
+def also_a_company_of_the_second(where: Office, _: Routing, n: int) -> None:
+    where.portal.seed({
+        "companies": [{"id": 6000 + n, "name": "Firm", "phones": [client(n)], "responsible": user(n, 2)}]
+    })  # fmt: skip
+
+
+def default_user_is_the_third(where: Office, rules: Routing, n: int) -> None:
+    workday_over(where, rules, n)
+    LineRules(rules.database).set(Line(did(RESPONSIBLE, n), default_user=user(n, 3)))
 
 
 def vip(*order: int, off_duty: bool = False) -> Prepare:
@@ -160,6 +179,22 @@ CASES = {
     "VIP off duty": Case(31, 1, "rung off duty too", prepare=vip(off_duty=True)),
     "black list": Case(32, 0, "on the black list (contact:5032) → the normal route", prepare=black),
     "off": Case(33, 0, "routing is off", {"on": "off"}),
+    "client preferred": Case(
+        37, 2, "company 6037 (preferred) → responsible, ext. {2} → ring", {"prefer": "company"},
+        also_a_company_of_the_second,
+    ),
+    "next client": Case(
+        39, 2, "phone not reachable → company 6039 → responsible, ext. {2} → free → ring",
+        {"clients": "all", "device": "free"}, also_a_company_of_the_second, phones=(2, 3),
+    ),
+    "line's default user": Case(
+        40, 3, "workday ended → line's default user, ext. {3} → ring", {"order": "responsible line"},
+        default_user_is_the_third,
+    ),
+    "rule changed meanwhile": Case(
+        41, 2, "contact 5041 → user, ext. {2} → ring", {"order": "responsible"},
+        before=the_rule_changes_while_a_call_runs,
+    ),
     "fallback": Case(
         34, 3, "phone not reachable → user, ext. {2} → do not disturb → named extension, ext. {3} → free",
         {"device": "free", "order": "responsible user:2 ext:3"}, before=everybody_else_is_away, phones=(2, 3),
@@ -282,14 +317,14 @@ def test_who_rings_for_how_long_and_why(day: Day, name: str) -> None:
 def test_the_table(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
     began = {name: _waited(day.office, case) for name, case in CASES.items()}
     with capsys.disabled():
-        print(f"\n{'case':18} {'rang':6} {'for':>6} {'first ring':>10} {'hook':>7}  why")
+        print(f"\n{'case':22} {'rang':6} {'for':>6} {'first ring':>10} {'hook':>7}  why")
         for name, case in CASES.items():
             rings = day.played[name].rings
             first = min(rings, key=lambda which: rings[which][0])
             who = extension(case.n, first) if case.rang else "normal"
             lasted = f"{rings[first][1] - rings[first][0]:.1f} s" if case.rang else "—"
             print(
-                f"{name:18} {who:6} {lasted:>6} {rings[first][0] * 1000:7.0f} ms {began[name] * 1000:4.0f} ms  "
+                f"{name:22} {who:6} {lasted:>6} {rings[first][0] * 1000:7.0f} ms {began[name] * 1000:4.0f} ms  "
                 f"{day.shown[name]['route']}"
             )
     assert max(began.values()) < _DEADLINE_S

@@ -61,7 +61,9 @@ def test_what_cannot_be_read_is_left_out_and_named(database: Database, caplog: p
     with database.engine.begin() as connection:
         rows = [{"did": "", "rule": "hours", "words": "nonsense"}, {"did": "", "rule": "seconds", "words": "20"}]
         connection.execute(sa.insert(routing_rules), rows)
-        connection.execute(sa.insert(routing_clients).values(list=VIP, whom="contact:7", data='{"order": ["boss"]}'))
+        for n, order in enumerate(('"order": ["boss"]', '"order": ["deal", "deal"]', '"x": 1'), 7):
+            data = f'{{{order}, "off_duty": true, "note": ""}}'
+            connection.execute(sa.insert(routing_clients).values(list=VIP, whom=f"contact:{n}", data=data))
     with caplog.at_level(logging.WARNING, "itgrix_bx.routing"):
         rules = Routing(database).rules()
     assert (rules.default.seconds, rules.default.hours, rules.vip) == (20, (), {})

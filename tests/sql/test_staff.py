@@ -58,6 +58,8 @@ def test_everything_the_administrator_said_is_read_back(database: Database) -> N
     assert known.devices_of(2) == ("102", "+79161112233")
     assert (known.head_of(1), known.deputy_of(1, 150.0), bool(known.absence(2, 11.0))) == (3, 2, True)
     assert len(known.structure.deputies) == 2
+    staff.set_deputy(1, 3, Period(50.0, 200.5))  # another period, though it ends with the other
+    assert [known.deputy_of(1, at) for known in [staff.directory()] for at in (60.0, 150.0, 300.0)] == [3, 2, 2]
     staff.map_mobile("+79161112233", None)
     staff.set_head(1, None)
     staff.remove_deputies(1)
@@ -77,6 +79,8 @@ def test_the_structure_is_replaced_only_by_one_that_was_read_and_our_own_absence
     staff.replace_users(people)  # a portal that told of its users only
     known = staff.directory()
     assert (known.head_of(1), bool(known.absence(1, 5.0)), bool(known.absence(2, 5.0))) == (2, True, True)
+    staff.remove_absences(2)  # ours; the calendar's word is the portal's to take back
+    assert staff.directory().absence(2, 5.0)
     staff.replace_users(people, structure=[], away=[])
     known = staff.directory()
     assert (known.head_of(1), bool(known.absence(1, 5.0)), bool(known.absence(2, 5.0))) == (None, True, False)
