@@ -34,7 +34,7 @@ from sql.routing import Routing
 
 GOAL_S = 0.050
 _EMPLOYEES = 5
-_NOTICED_S = 3.0  # the product looks for new rules twice a second, for deputies every two
+_NOTICED_S = 3.0  # the product looks for new rules and deputies five times a second
 _HEAD = ("policy", "calls", "round trip", "hook", "added p50", "p95", "rung…")
 _EXTERNAL = "telephony.externalCall."
 _DEALS = {

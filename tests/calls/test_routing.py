@@ -496,6 +496,7 @@ def test_the_open_deals_responsible_goes_before_the_contacts() -> None:
     assert codes(decide(known(contact(), deals=[]), people(), rules))[:2] == ["client", "nobody"]
     route = decide(known(contact(), deals=None), people(), rules)
     assert (route.extension, route.steps[1]["unheard"]) == ("101", True)
+    assert say(route.steps, "en").startswith("contact 7 → open deals are not known → responsible")
 
 
 def test_of_several_clients_with_one_number_all_may_be_tried_in_the_order_preferred() -> None:

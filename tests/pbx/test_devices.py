@@ -164,7 +164,12 @@ def test_hints_of_several_contexts_are_taken_together(pbx: Pbx, watch: Callable[
     ("status", "state"),
     [
         ("0", DeviceState.FREE),
+        ("1", DeviceState.BUSY),
+        ("2", DeviceState.BUSY),
+        ("8", DeviceState.RINGING),
         ("9", DeviceState.BUSY),
+        ("16", DeviceState.BUSY),  # on hold
+        ("17", DeviceState.BUSY),
         ("4", DeviceState.UNREACHABLE),
         ("-1", DeviceState.UNKNOWN),
     ],

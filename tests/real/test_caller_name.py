@@ -27,7 +27,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 
 def rule(where: Office, n: int, *said: str) -> None:
-    """Say it with the command while the service runs; it is heard of within two seconds."""
+    """Say it with the command while the service runs; it is heard of within a second."""
     where.program.run("lines", "set", did(ONE, n), *said)
     time.sleep(3)
 

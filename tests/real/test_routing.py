@@ -271,7 +271,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         database = Database(f"sqlite:///{directory}/journal.db")
         set_rules(where, Routing(database))
         database.close()
-        time.sleep(3)  # the service looks for new rules twice a second, for new employees every two
+        time.sleep(3)  # the service looks for what has changed five times a second
         played = asyncio.run(play_all(where))
         yield Day(where, played, {name: _show(where, case) for name, case in CASES.items()})
 
