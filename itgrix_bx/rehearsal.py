@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,19 @@ def _decide(
     )
     if at is not None:
         notes.append(Phrase("phones, workdays and the CRM are as they are now, whatever the time"))
-    with _phones(settings, bool(rules.policy(call.did, call.trunk).device), notes) as phones:
-        return routing.decide(known, directory, rules, phones)
+    policy = rules.policy(call.did, call.trunk)
+    with _phones(settings, bool(policy.device), notes) as phones:
+        route = routing.decide(known, directory, rules, phones)
+    if policy.workday and _rings_another(route, entities or ()):
+        notes.append(Phrase("whether the workday of others than the client's responsible is open is not known here"))
+    return route
+
+
+def _rings_another(route: Route, entities: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether somebody is rung whose workday the search does not tell."""
+    told = {(entity.get("responsible") or {}).get("user_id") for entity in entities}
+    tried = [step["user_id"] for step in route.steps if step["code"] == "try"]
+    return bool(route.extension) and tried[-1] is not None and tried[-1] not in told
 
 
 def _ask(portal: Bitrix24, number: str, deals: bool, notes: list[Phrase]) -> tuple[Entities | None, Deals | None]:

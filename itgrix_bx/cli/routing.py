@@ -114,7 +114,7 @@ def _line_named(did: str) -> str:
 def _require_line(database: Database, did: str) -> None:
     """Raises Problem for an external line's own number: no call comes in on that."""
     lines = LineRules(database).lines().by_did.values()
-    mapped = [line.did for line in lines if line.number == did]
+    mapped = [line.did for line in lines if did and line.number == did]
     if mapped and did not in [line.did.lstrip("+") for line in lines]:
         raise Problem(f"{did} is Bitrix24's line, rules go by what calls come in on: give --did {mapped[0]}")
 

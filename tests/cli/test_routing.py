@@ -190,6 +190,22 @@ def test_a_test_knows_the_last_talker_and_the_open_deal(machine: Machine, portal
     )
 
 
+def test_a_test_knows_the_lines_default_user_and_says_that_his_workday_was_not_asked(
+    machine: Machine, portal: PortalEmulator
+) -> None:
+    machine.says("set", "order", "responsible", "line")
+    LineRules(machine.database).set(Line(DID, default_user=13))
+    assert machine.json("test", CLIENT, "--did", DID)["notes"] == []
+    portal.seed({"users": [{"id": 11, "name": "Анна", "extension": "101", "workday": "CLOSED"}]})
+    found = machine.json("test", CLIENT, "--did", DID, "--lang", "en")
+    assert (found["extension"], found["notes"]) == (
+        "103", ["whether the workday of others than the client's responsible is open is not known here"],
+    )  # fmt: skip
+    assert machine.json("test", CLIENT)["extension"] is None
+    machine.says("set", "workday", "off")
+    assert machine.json("test", CLIENT, "--did", DID)["notes"] == []
+
+
 def test_a_test_says_so_when_the_portal_or_the_phones_are_silent(machine: Machine, portal: PortalEmulator) -> None:
     machine.says("set", "device", "free")
     portal.faults([{"method": "*", "kind": "html503", "times": -1}])
@@ -296,6 +312,8 @@ def test_a_rule_is_not_kept_under_the_portals_line_on_which_no_call_comes_in(mac
     assert (result.exit_code, f"give --did {DID}" in result.stderr) == (1, True)
     LineRules(machine.database).set(Line("office", "office"))  # somebody's trunk sends names
     machine.says("set", "seconds", "20", "--did", "office")
+    LineRules(machine.database).set(Line("trunk/mts"))  # of no line of the portal's
+    machine.says("set", "seconds", "25")
 
 
 def test_a_vip_entry_that_changes_nothing_replaces_none_that_does(machine: Machine) -> None:
