@@ -360,6 +360,20 @@ def test_the_deputy_of_an_absent_manager_then_the_head_then_the_lines_user(offic
     assert "line's default user, ext. 200" in told(office, "17.3")["route"]
 
 
+def test_a_deputy_is_not_rung_whose_workday_another_clients_call_told_to_be_over(office: Office) -> None:
+    office.portal.seed({
+        "users": [{"id": n, "name": "N", "extension": f"10{n - 10}", "workday": "CLOSED"} for n in (11, 12)],
+        "contacts": [{"id": 90, "name": "Other", "phones": [STRANGER], "responsible": 12}],
+    })  # fmt: skip
+    rule(office, "order", "responsible deputy")
+    Staff(office.service.database).set_deputy(11, 12)
+    office.service.employees.reread()
+    assert office.hook("inbound", "17.1", DID)["B24_ROUTE"] == "102"  # nothing is known of him yet
+    office.hook("inbound", "17.2", DID, caller=STRANGER)
+    assert office.hook("inbound", "17.3", DID)["B24_ROUTE"] == ""
+    assert "deputy, ext. 102 → workday ended → the normal route" in told(office, "17.3")["route"]
+
+
 def test_a_structure_with_a_circle_ends(office: Office) -> None:
     staff = Staff(office.service.database)
     rule(office, "order", "responsible deputy head")
