@@ -94,6 +94,11 @@ def test_a_dismissed_users_mobile_is_no_colleagues_any_more() -> None:
     assert own_numbers(known, "RU") == {"+79161112233"}
 
 
+def test_what_a_dismissed_user_wrote_into_his_profile_is_a_clients_number_again() -> None:
+    people = [Employee(ANNA, phones=("8 916 111-22-33",)), Employee(GONE, active=False, phones=("+79161112244",))]
+    assert own_numbers(Directory.of(people, {}, synced=True), "RU") == {"+79161112233"}
+
+
 def test_somebody_without_an_extension_has_none() -> None:
     assert (directory().extension_of(VERA), directory().devices_of(VERA), directory().devices_of(999)) == ("", (), ())
 

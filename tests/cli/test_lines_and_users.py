@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,9 @@ def test_heads_and_absences_come_from_bitrix24_where_the_webhook_may_see_them(ma
     away = {"id": 1, "user": 11, "since": now - 3600, "until": now + 3600}
     structure(machine.portal, absences=[away, away | {"id": 2, "user": 12, "accessibility": "busy"}])
     assert machine.done("users", "sync").strip() == "5 users read."
+    asked = [r["params"] for r in machine.portal.dump()["requests"] if "accessibility" in r["method"].lower()]
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)  # it is still that day in the west
+    assert {str(params["from"])[:10] for params in asked} == {yesterday.isoformat()}
     rows = {row["user_id"]: row for row in machine.json("users", "list")}
     assert rows[11]["head"] == {"user_id": 12, "why": "department Продажи"}
     assert rows[12]["head"] == {"user_id": 1, "why": "department Офис"}

@@ -206,6 +206,14 @@ def test_a_test_knows_the_lines_default_user_and_says_that_his_workday_was_not_a
     assert machine.json("test", CLIENT, "--did", DID)["notes"] == []
 
 
+def test_of_a_stranger_no_deals_are_asked_for_and_nothing_is_missing(machine: Machine) -> None:
+    machine.says("set", "order", "deal", "responsible")
+    machine.says("vip", "add", "+79990001122", "deal")
+    found = machine.json("test", "+79990001122", "--lang", "en")
+    assert found["notes"] == []
+    assert found["why"].startswith("VIP (+79990001122) → nobody in the CRM has this number → no open deal → the normal")
+
+
 def test_a_test_says_so_when_the_portal_or_the_phones_are_silent(machine: Machine, portal: PortalEmulator) -> None:
     machine.says("set", "device", "free")
     portal.faults([{"method": "*", "kind": "html503", "times": -1}])

@@ -14,6 +14,7 @@ import pytest
 from itgrix_bx import reception
 from itgrix_bx.calls import policy
 from itgrix_bx.calls.directory import Period
+from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.lines import Line
 from itgrix_bx.calls.policy import BLACK, VIP, Entry
 from itgrix_bx.report import details
@@ -260,6 +261,22 @@ def test_what_was_talked_before_the_rule_and_the_restart_is_known_too(make_offic
     eventually(lambda: second.service.talks.last(STRANGER))
     assert second.hook("inbound", "17.8", DID)["B24_ROUTE"] == "103"
     assert second.hook("inbound", "17.9", DID, caller=STRANGER)["B24_ROUTE"] == "101"
+
+
+def test_a_rule_that_looks_further_back_finds_what_an_earlier_one_did_not(office: Office) -> None:
+    at, own = time.time() - 9 * 86400, {"own_channel": True, "client_number": CLIENT}
+    office.service.journal.append([
+        Event("16.1", Kind.INBOUND, at, own), Event("16.1", Kind.ANSWER, at + 5, {"extension": "103"}),
+        Event("16.1", Kind.HANGUP, at + 60, own),
+    ])  # fmt: skip
+    rule(office, "talker_days", "7")
+    rule(office, "order", "talker responsible")
+    office.service.talks.look()
+    assert office.hook("inbound", "17.1", DID)["B24_ROUTE"] == "101"
+    assert "nobody talked to this number within 7 days" in told(office, "17.1")["route"]
+    rule(office, "talker_days", "10")
+    office.service.talks.look()
+    assert office.hook("inbound", "17.2", DID)["B24_ROUTE"] == "103"
 
 
 def test_of_more_numbers_than_fit_those_are_known_that_talked_last(
