@@ -90,6 +90,19 @@ def test_a_line_for_calls_that_make_no_clients_is_added_so(machine: Machine) -> 
     assert (line["number"], line["name"], line["crm_auto_create"]) == ("quiet", "quiet", "N")
 
 
+def test_a_line_one_of_whose_numbers_makes_clients_makes_them_and_one_without_a_name_of_ours_keeps_its_own(
+    machine: Machine,
+) -> None:
+    machine.portal.seed({"lines": [{"number": "sales", "name": "Старая"}]})
+    machine.done("lines", "set", "1", "office", "--leads", "none")
+    machine.done("lines", "set", "2", "office")
+    machine.done("lines", "set", "3", "sales")
+    machine.done("lines", "sync")
+    assert machine.lines() == {"office": "office", "sales": "Старая"}
+    added = {line["number"]: line["crm_auto_create"] for line in machine.portal.dump()["lines"]}
+    assert added["office"] == "Y"
+
+
 def test_a_line_whose_adding_was_not_answered_is_not_added_twice(machine: Machine) -> None:
     machine.portal.seed({"settings": {"lines_repeat": True}})
     machine.done("lines", "set", "1", "office", "--name", "Офис")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from itgrix_bx.calls.directory import Absence, Department, Employee, Period
 from itgrix_bx.calls.lines import Leads, Line
 from sql import Database, DatabaseAwayError, LineRules, Staff
+from sql.tables import lines
 
 
 def test_a_new_list_replaces_the_old_one_whole(database: Database) -> None:
@@ -105,5 +107,8 @@ def test_lines_are_kept_whole_by_did(database: Database) -> None:
     found = rules.lines()
     assert found.of_call("74950000001") == line
     assert found.of_call("", "telecom").number == "T1"
+    with database.engine.begin() as connection:
+        connection.execute(sa.update(lines).where(lines.c.did == "trunk/telecom").values(leads="newer"))
+    assert rules.lines().of_call("", "telecom").leads is Leads.LEAD
     rules.remove("74950000001")
     assert rules.lines().of_call("74950000001").number == ""
