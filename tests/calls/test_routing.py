@@ -575,6 +575,7 @@ def test_what_is_not_known_of_absences_is_said_once() -> None:
 
 def test_a_workday_counts_however_the_portal_writes_it() -> None:
     assert decide(known(contact(workday="closed")), people()).extension == ""
+    assert decide(known(contact(workday="Opened")), people()).extension == "101"
     rules = set_rules(order="user:12")
     assert decide(known(contact(), workday={BORIS: "paused"}.get), people(), rules).extension == ""
 
