@@ -92,6 +92,7 @@ def test_an_extension_mapped_to_who_was_dismissed_is_its_next_owners() -> None:
 def test_a_dismissed_users_mobile_is_no_colleagues_any_more() -> None:
     known = directory(mobiles={"+79161112233": ANNA, "+79161112244": GONE})
     assert own_numbers(known, "RU") == {"+79161112233"}
+    assert (known.user_of("+79161112233"), known.user_of("+79161112244")) == (ANNA, None)
 
 
 def test_what_a_dismissed_user_wrote_into_his_profile_is_a_clients_number_again() -> None:
