@@ -5,6 +5,7 @@ Business rules live in the database. A wrong key or value is one sentence that n
 
 from __future__ import annotations
 
+import copy
 import difflib
 import ipaddress
 import os
@@ -87,6 +88,28 @@ def _public_url(value: str) -> str:
     return value if value.endswith("/") else f"{value}/"
 
 
+def _country(value: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS  # half a megabyte of tables, for whoever writes a country
+
+    if value not in SUPPORTED_REGIONS:
+        raise ValueError("must be a country's two capital letters, for example RU")
+    return value
+
+
+def _pbx_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{0,24}", value):
+        raise ValueError(
+            "must be at most 24 latin letters, digits, points, dashes and underscores, for example office-"
+        )
+    return value
+
+
+def _anonymous(value: str) -> str:
+    if not re.fullmatch(r"(\+?[0-9]{1,19})?", value):
+        raise ValueError("must be a telephone number of digits alone, for example +70000000000, or empty")
+    return value
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -126,7 +149,7 @@ class JournalSection(_Section):
 
 
 class Pbx(_Section):
-    name: str = Field(default="", max_length=24, pattern=r"^[A-Za-z0-9_.-]*$")
+    name: Annotated[str, AfterValidator(_pbx_name)] = ""
 
 
 class FastAgi(_Section):
@@ -170,8 +193,8 @@ class Web(_Section):
 
 
 class Numbers(_Section):
-    country: str = Field(default="RU", pattern=r"^[A-Z]{2}$")
-    anonymous: str = Field(default="", pattern=r"^\+?[0-9]{0,19}$")
+    country: Annotated[str, AfterValidator(_country)] = "RU"
+    anonymous: Annotated[str, AfterValidator(_anonymous)] = ""
 
 
 class Settings(_Section):
@@ -213,9 +236,16 @@ def locate(path: str | os.PathLike[str] | None) -> Path | None:
 def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from file and environment. Raises ConfigError."""
     found = locate(path)
-    tables = _read(found) if found else {}
-    _overlay(tables, os.environ if environ is None else environ)
-    return from_tables(tables, source=str(found or "the environment"))
+    return with_environment(read(found) if found else {}, environ, source=str(found or "the environment"))
+
+
+def with_environment(
+    tables: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, source: str = "settings"
+) -> Settings:
+    """Settings from parsed tables, what the environment says above them. Raises ConfigError."""
+    overlaid = copy.deepcopy(dict(tables))
+    _overlay(overlaid, os.environ if environ is None else environ)
+    return from_tables(overlaid, source=source)
 
 
 def from_tables(tables: dict[str, Any], *, source: str = "settings") -> Settings:
@@ -242,7 +272,8 @@ def _secrets_of(section: BaseModel) -> Iterator[str]:
             yield from _WEBHOOK_SECRET.findall(text)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a file. Raises ConfigError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

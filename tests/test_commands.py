@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def test_a_failed_call_says_what_to_do_and_can_be_tried_again(machine: Machine) 
     [
         (("calls", "show", "99.9"), "no call '99.9'"),
         (("calls", "list", "--from", "yesterday"), "2026-01-31"),
+        (("calls", "list", "--number", "boss"), "'boss' holds no telephone number"),
+        (("calls", "list", "--number", ""), "holds no telephone number"),
         (("users", "map", "205", "99"), "no user 99"),
         (("users", "sync"), "last list stays in use"),
     ],
@@ -139,6 +142,28 @@ def test_a_database_without_tables_says_how_to_get_them(tmp_path: Path) -> None:
     assert machine.run("db", "upgrade").exit_code == 0
     assert machine.run("db", "check").exit_code == 0
     assert machine.json("calls", "list") == []
+
+
+def test_a_database_that_cannot_be_opened_is_named_with_its_cure(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    nowhere = tmp_path / "nowhere" / "journal.db"
+    machine.config.write_text(machine.config.read_text().replace(machine.url, f"sqlite:///{nowhere}"))
+    for args in (("calls", "list"), ("users", "list"), ("db", "check"), ("db", "upgrade")):
+        result = machine.run(*args)
+        assert (result.exit_code, result.output.count("\n")) == (1, 1)
+        assert f"({nowhere}); create its directory and give it to the service's user, or run `itgrix-bx setup`" in result.output
+
+
+def test_nobody_else_may_read_the_journal_that_upgrade_makes(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    assert machine.run("db", "upgrade").output == f"The schema is at {_newest()} (was empty).\n"
+    assert machine.run("db", "upgrade").output == "The schema was up to date.\n"
+    assert stat.S_IMODE((tmp_path / "journal.db").stat().st_mode) == 0o600
+
+
+def _newest() -> str:
+    migrations = (Path(__file__).parents[1] / "sql" / "migrations" / "versions").glob("[0-9]*.py")
+    return max(path.name[:4] for path in migrations)
 
 
 def test_users_show_whose_extension_is_used_and_why(machine: Machine) -> None:

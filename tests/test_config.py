@@ -164,3 +164,20 @@ def test_the_certificate_of_asterisk_is_read_from_its_file(tmp_path: Path) -> No
     pem.write_text("no certificate")
     with pytest.raises(ConfigError, match=r"\[ami\] ca: holds no certificate"):
         load(config, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[numbers]\ncountry = "ru"\n', "[numbers] country: must be a country's two capital letters, for example RU"),
+        ('[numbers]\ncountry = "XX"\n', "[numbers] country: must be a country's two capital letters, for example RU"),
+        ('[numbers]\nanonymous = "nobody"\n', "[numbers] anonymous: must be a telephone number of digits alone"),
+        ('[pbx]\nname = "мини-АТС"\n', "[pbx] name: must be at most 24 latin letters"),
+        (f'[pbx]\nname = "{"x" * 25}"\n', "[pbx] name: must be at most 24 latin letters"),
+    ],
+)
+def test_what_a_value_must_be_is_said_in_words_not_as_a_pattern(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, GOOD + text), {})
+    assert says in str(caught.value)
+    assert "pattern" not in str(caught.value)

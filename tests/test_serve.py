@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -90,6 +91,8 @@ def test_it_starts_creates_its_database_answers_hooks_and_stops_cleanly(served: 
     assert health["status"] == "ok"
     reply = served.hook("inbound", "17.1", "74950000001")
     assert (reply["B24_RC"], reply["B24_STATE"]) == ("ok", "deferred")
+    made = [path for path in served.directory.iterdir() if path != served.config]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made} == {0}, made
     code, log = served.stop()
     assert code == 0
     assert "79161234567" not in log

@@ -14,7 +14,7 @@ from rich.table import Table
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, echo_json, parse_time, printable, safe
 from itgrix_bx.delivery.schedule import ATTACH, due, next_step
 from itgrix_bx.report import details, summary
 from itgrix_bx.times import unix
@@ -25,7 +25,7 @@ from sql.staff import Staff
 STATES = ["open", "registered", "ended", "finished", "complete", "skipped", "failed"]
 
 
-@click.group()
+@click.group(cls=Group)
 def calls() -> None:
     """What happened to calls."""
 
@@ -55,7 +55,7 @@ def list_calls(
             state=state,
             since=parse_time(since),
             until=parse_time(until),
-            number=(e164(number, settings.numbers.country) or number) if number else None,
+            number=_number(number, settings.numbers.country),
         )
         directory = Staff(database).directory()
     rows = [summary(call, directory, settings) for call in found]
@@ -128,6 +128,13 @@ def _open_step(call: Call) -> str:
     if call.recording.state in ("missing", "refused") or call.recording.left_out:
         return ATTACH
     return call.failed_step or next_step(call) or ""
+
+
+def _number(said: str | None, country: str) -> str | None:
+    found = e164(said, country) if said is not None else None
+    if found == "":
+        raise Problem(f"{said!r} holds no telephone number; write it as +79161234567 or as it is dialled")
+    return found
 
 
 _ROW = "{:<19}  {:<20} {} {:<16} {:<6} {:>7}  {:<5} {}"

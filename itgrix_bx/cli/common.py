@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from bx24client import mask
 from itgrix_bx.config import ConfigError, Settings, load
+from itgrix_bx.setup.files import database_file
 from itgrix_bx.times import unix
 from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from sql.database import Database, DatabaseAwayError
@@ -27,6 +32,15 @@ class Problem(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"itgrix-bx: {printable(self.format_message())}", err=True, file=file)
+
+
+class Group(click.Group):
+    """Says what each of its commands does in a whole sentence, which click would cut to one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(400)) for name, command in commands if command])
 
 
 @dataclass
@@ -48,6 +62,10 @@ class Context:
         """The sentence as an error, to be raised."""
         return Problem(self.words(phrase))
 
+    def progress(self, what: Phrase) -> contextlib.AbstractContextManager[object]:
+        """Shows, on a terminal, what is being done meanwhile."""
+        return Console(stderr=True, quiet=not sys.stderr.isatty()).status(self.words(what))
+
     def settings(self) -> Settings:
         """The settings. Raises Problem."""
         try:
@@ -58,16 +76,22 @@ class Context:
     @contextlib.contextmanager
     def database(self, *, checked: bool = True) -> Iterator[Database]:
         """The configured database, its schema checked. Raises Problem."""
-        database = Database(self.settings().database.url.get_secret_value())
+        url = self.settings().database.url.get_secret_value()
+        database = Database(url)
         try:
             reason = check(database) if checked else None
             if reason:
                 raise self.problem(reason)
             yield database
         except DatabaseAwayError as error:
-            raise self.problem(Phrase("{reason}; {cure}", {"reason": error, "cure": error.cure})) from None
+            raise self.problem(_away(error, database_file(url))) from None
         finally:
             database.close()
+
+
+def _away(reason: DatabaseAwayError, file: Path | None) -> Phrase:
+    where = f" ({file})" if file is not None else ""
+    return Phrase("{reason}{where}; {cure}", {"reason": reason, "where": where, "cure": reason.cure})
 
 
 def _speak(ctx: click.Context, _option: click.Parameter, lang: str | None) -> None:
@@ -84,6 +108,16 @@ LANG = click.option(
     callback=_speak,
     help="Language of the words.  [default: by the locale]",
 )
+
+
+@contextlib.contextmanager
+def private() -> Iterator[None]:
+    """Files made meanwhile are for their owner alone: who called whom is nobody else's business."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def parse_time(text: str | None) -> float | None:

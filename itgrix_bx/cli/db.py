@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from itgrix_bx.cli.common import Context
+from itgrix_bx.cli.common import Context, Group, private
+from itgrix_bx.words import Phrase
 from sql.schema import check as check_schema
 from sql.schema import upgrade as upgrade_schema
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """The database schema."""
 
@@ -18,7 +19,11 @@ def db() -> None:
 @click.pass_obj
 def upgrade(context: Context) -> None:
     """Create the tables or bring them to this version; nothing is lost, safe to repeat."""
-    with context.database(checked=False) as database:
+    with (
+        private(),
+        context.database(checked=False) as database,
+        context.progress(Phrase("Bringing the tables up to date…")),
+    ):
         before, now = upgrade_schema(database)
     click.echo("The schema was up to date." if before == now else f"The schema is at {now} (was {before or 'empty'}).")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from itgrix_bx.cli.common import LANG, Context, echo_json, printable
+from itgrix_bx.cli.common import LANG, Context, Group, echo_json, printable
 from itgrix_bx.config import Settings, locate, split_address
 from itgrix_bx.pbx.installer import plan as planning
 from itgrix_bx.pbx.installer.advice import advice, is_here
@@ -64,7 +64,7 @@ def _doing(command: _Command) -> _Command:
     return yes(dry_run(copies(command)))
 
 
-@click.group()
+@click.group(cls=Group)
 def dialplan() -> None:
     """The dialplan hooks: put them in, prove them, take them away."""
 

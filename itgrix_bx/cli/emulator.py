@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from itgrix_bx.cli.common import Context, Problem
+from itgrix_bx.cli.common import Context, Group, Problem, printable
 from itgrix_bx.config import split_address
 
 
-@click.group()
+@click.group(cls=Group)
 def emulator() -> None:
     """Doubles of Bitrix24 and Asterisk, to try things out."""
 
@@ -45,7 +46,7 @@ def asterisk(context: Context, caller: str, did: str, answered_by: str | None, t
     from itgrix_bx.emulator.asterisk import AsteriskDouble, Moment, Played
 
     def tell(_: Played, moment: Moment) -> None:
-        click.echo(f"{moment.what:9} {moment.who:30} {moment.took_ms:6.1f} ms  {moment.told}")
+        click.echo(f"{moment.what:9} {moment.who:30} {moment.took_ms:6.1f} ms  {_told(moment.told)}")
 
     settings = context.settings()
     double = AsteriskDouble(split_address(settings.fastagi.listen), Path(settings.recordings.directory), tell)
@@ -56,3 +57,7 @@ def asterisk(context: Context, caller: str, did: str, answered_by: str | None, t
             f"the call could not be played: {error.strerror or error}; is `itgrix-bx serve` running?"
         ) from None
     click.echo(f"see: itgrix-bx calls show {played.call_id}")
+
+
+def _told(variables: Mapping[str, str]) -> str:
+    return "  ".join(f"{name}={printable(value)}" for name, value in variables.items() if value)

@@ -16,7 +16,7 @@ from bx24client import lines as external_lines
 from itgrix_bx import line_sync
 from itgrix_bx.calls import caller_name
 from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK, Leads, Line
-from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.line_sync import Difference
 from sql.database import Database
@@ -34,7 +34,7 @@ _WORDS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def lines() -> None:
     """Which DID or trunk is which external line, and what becomes of its calls."""
 

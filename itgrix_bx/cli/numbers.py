@@ -11,7 +11,7 @@ from itgrix_bx.calls.call import IN, INTERNAL, OUT, Call
 from itgrix_bx.calls.number_lists import KINDS, SUBJECTS, Entry, EntryError, entry
 from itgrix_bx.calls.number_rules import Rule, RuleError, Where
 from itgrix_bx.calls.numbering import Reading, Skip
-from itgrix_bx.cli.common import LANG, Context, Problem, echo_json, printable
+from itgrix_bx.cli.common import LANG, Context, Group, Problem, echo_json, printable
 from itgrix_bx.numbers import numbering
 from itgrix_bx.words import Phrase, as_is
 from sql.numbers import BLOCKED
@@ -21,7 +21,7 @@ from sql.staff import Staff
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
-@click.group()
+@click.group(cls=Group)
 def numbers() -> None:
     """What telephone numbers mean, and which are for the CRM.
 
@@ -114,7 +114,7 @@ def internal(context: Context, switch: str | None) -> None:
 # --- rules ---------------------------------------------------------------------------------------
 
 
-@numbers.group()
+@numbers.group(cls=Group)
 def rules() -> None:
     """How numbers are rewritten before they become E.164."""
 
@@ -236,7 +236,7 @@ def _no_rule(context: Context, rule_id: int) -> Problem:
 # --- lists ---------------------------------------------------------------------------------------
 
 
-@numbers.group()
+@numbers.group(cls=Group)
 def lists() -> None:
     """Which calls are for the CRM.
 

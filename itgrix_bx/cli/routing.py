@@ -18,7 +18,7 @@ from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
-from itgrix_bx.cli.common import Context, Problem, echo_json, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.times import iso
 from itgrix_bx.words import LANGUAGES, Phrase, preferred
@@ -39,7 +39,7 @@ _YEARS = range(1971, 2200)  # in which no time zone leads out of the calendar
 _RULES = "\n".join(f"{name:12} {rule.form}" for name, rule in RULES.items())
 
 
-@click.group()
+@click.group(cls=Group)
 def routing() -> None:
     """Who is rung first for a known client, and why."""
 
@@ -206,7 +206,7 @@ def _moment(text: str, rules: Policy) -> float:
 # --- lists ---------------------------------------------------------------------------------------
 
 
-@routing.group()
+@routing.group(cls=Group)
 def vip() -> None:
     """Clients with an order of their own, or who ring off duty too."""
 
@@ -233,7 +233,7 @@ def add_vip(context: Context, whom: str, order: tuple[str, ...], off_duty: bool,
     _put(context, VIP, Entry(_key(context, whom), own, off_duty, note[:255]))
 
 
-@routing.group()
+@routing.group(cls=Group)
 def black() -> None:
     """Clients who are never led to their manager."""
 

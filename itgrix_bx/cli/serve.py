@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ def serve(context: Context, only: tuple[str, ...], log_level: str) -> None:
     """Run the service until SIGTERM; SIGHUP reads the settings again."""
     _log_to_stderr(log_level)
     _share_heaps()
+    os.umask(0o077)  # the journal and the spool tell who called whom
     from itgrix_bx.service import ALL, Service
 
     stop = threading.Event()

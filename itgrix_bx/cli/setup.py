@@ -2,55 +2,27 @@
 
 from __future__ import annotations
 
-import grp
+import contextlib
 import os
-import pwd
-import shutil
 import socket
-import subprocess
-import sys
 import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from bx24client import Bitrix24, BitrixError, PortalUser, Webhook
-from itgrix_bx import systemd
-from itgrix_bx.cli.common import Context, Problem
-from itgrix_bx.config import DEFAULT_PATH, ConfigError, load
-from itgrix_bx.setup import checks, files
+from itgrix_bx.cli.common import LANG, Context, Problem, private
+from itgrix_bx.config import DEFAULT_PATH, ConfigError, Settings, read, with_environment
+from itgrix_bx.setup import checks, files, own_service
+from itgrix_bx.words import Phrase, SpokenError
 
-_USER = "itgrix-bx"
+T = TypeVar("T")
+Tables = dict[str, dict[str, Any]]
+
 _MONITORS = ("/var/spool/asterisk/monitor", "/var/lib/asterisk/monitor")
-
-_TEXTS = {
-    "en": {
-        "webhook": "Address of the incoming webhook (https://…/rest/…; it is not shown)",
-        "default": "User id that owns calls nobody else does",
-        "recordings": "Directory of the recordings",
-        "shown": "a webhook on the command line shows in the process list; --webhook-file does not",
-        "checked": "The portal answers; {active} active employees, {extensions} with an extension.",
-        "written": "Written: {path}", "kept": "The former file is kept: {path}",
-        "ready": "The database is ready; {count} users read.",
-        "next": "Next: put the hooks into the dialplan (`itgrix-bx dialplan install`), start the service\n"
-                "(`itgrix-bx serve`, or `itgrix-bx setup --service`), then look with `itgrix-bx doctor`.",
-        "service": "The service {user} is installed and started; see `systemctl status itgrix-bx`.",
-    },
-    "ru": {
-        "webhook": "Адрес входящего вебхука (https://…/rest/…; не показывается)",
-        "default": "ID пользователя, которому достаются ничьи звонки",
-        "recordings": "Каталог записей разговоров",
-        "shown": "вебхук в командной строке виден в списке процессов; с --webhook-file – нет",
-        "checked": "Портал отвечает; активных сотрудников: {active}, с внутренним номером: {extensions}.",
-        "written": "Записано: {path}", "kept": "Прежний файл сохранён: {path}",
-        "ready": "База данных готова; прочитано пользователей: {count}.",
-        "next": "Дальше: добавьте хуки в диалплан (`itgrix-bx dialplan install`), запустите службу\n"
-                "(`itgrix-bx serve` или `itgrix-bx setup --service`) и проверьте: `itgrix-bx doctor`.",
-        "service": "Служба {user} установлена и запущена: `systemctl status itgrix-bx`.",
-    },
-}  # fmt: skip
 
 
 @click.command()
@@ -62,93 +34,199 @@ _TEXTS = {
 @click.option("--recordings", type=click.Path(file_okay=False), help="Directory of the recordings.")
 @click.option("--database", "database_url", help="SQLAlchemy URL; SQLite in /var/lib/itgrix-bx otherwise.")
 @click.option("--journal", type=click.Path(file_okay=False), help="Directory of the spool.")
-@click.option("--listen", help="HOST:PORT of the FastAGI server.")
-@click.option("--country", help="Country of the numbers (RU).")
+@click.option("--listen", help="HOST:PORT of the FastAGI server; 127.0.0.1:4575, or the next port that is free.")
+@click.option("--country", help="Country of the numbers, as two letters.  [default: RU]")
 @click.option("--service", is_flag=True, help="Install a hardened systemd service running as its own user.")
 @click.option("--print-unit", is_flag=True, help="Only print that service's unit.")
-@click.option("--lang", type=click.Choice(["en", "ru"]), default="en", show_default=True)
-@click.option("--yes", is_flag=True, help="Ask nothing; what is not given takes its default.")
+@LANG
+@click.option("--yes", is_flag=True, help="Ask nothing; what is not given stays, or takes its default.")
 @click.pass_obj
-def setup(context: Context, /, print_unit: bool, service: bool, lang: str, yes: bool, **given: Any) -> None:
+def setup(context: Context, /, print_unit: bool, service: bool, yes: bool, **given: Any) -> None:
     """Connect a portal: ask, check live, write the configuration, create the database, read the users.
 
-    Every answer is also an option, so that scripts need --yes alone. An existing configuration keeps its other keys.
+    Every answer is also an option, so that scripts need --yes alone. An existing configuration keeps what is neither
+    asked nor given.
     """
-    path = Path(context.config or os.environ.get("ITGRIX_BX_CONFIG") or DEFAULT_PATH)
+    path = Path(context.config or os.environ.get("ITGRIX_BX_CONFIG") or DEFAULT_PATH).absolute()
     if print_unit:
-        click.echo(_unit(path), nl=False)
+        click.echo(own_service.unit(path), nl=False)
         return
-    texts = _TEXTS[lang]
-    changes = _answers(path, given, yes, texts)
-    kept = _write(path, changes)
-    click.echo(texts["written"].format(path=path))
-    if kept is not None:
-        click.echo(texts["kept"].format(path=kept))
-    context.config = str(path)
-    _prepare(context, texts)
     if service:
-        _install(path)
-        click.echo(texts["service"].format(user=_USER))
-    else:
-        click.echo(texts["next"])
+        _spoken(context, own_service.require)
+    present = _Present.of(context, path)
+    changes = _Answers(context, present, given, yes).changes()
+    settings = _checked(present, changes)
+    if service:
+        _spoken(context, lambda: own_service.require_own_directory(settings))
+    kept = _write(context, path, changes)
+    context.say(Phrase("Written: {path}", {"path": path}))
+    if kept is not None:
+        context.say(Phrase("The former file is kept: {path}", {"path": kept}))
+    context.config = str(path)
+    _prepare(context, settings)
+    if service:
+        _spoken(context, lambda: own_service.install(path))
+        context.say(Phrase("The service itgrix-bx is installed and started; see `systemctl status itgrix-bx`."))
+    context.say(_next(service))
 
 
-# --- questions -----------------------------------------------------------------------------------
+# --- what is there ---------------------------------------------------------------------------------
 
 
-def _answers(path: Path, given: dict[str, Any], yes: bool, texts: dict[str, str]) -> dict[str, dict[str, Any]]:
-    webhook, portal = _webhook(path, given, yes, texts)
-    people = _try_portal(webhook)
-    extensions = sum(1 for person in people if person.extension)
-    click.echo(texts["checked"].format(active=len(people), extensions=extensions))
-    owner = Webhook(webhook).user_id
-    default = given["default_user"] or (owner if yes else click.prompt(texts["default"], default=owner, type=int))
-    if default not in {person.id for person in people}:
-        raise Problem(f"user {default} is not an active user of the portal; name another with --default-user")
-    changes: dict[str, dict[str, Any]] = {"portal": portal | {"default_user": default}}
-    recordings = given["recordings"] or _monitor()
-    if not given["recordings"] and not yes:
-        recordings = click.prompt(texts["recordings"], default=recordings)
-    changes["recordings"] = {"directory": str(recordings)}
-    for name, section, key in (("database_url", "database", "url"), ("journal", "journal", "directory"),
-                               ("country", "numbers", "country")):  # fmt: skip
-        if given[name]:
-            changes[section] = {key: given[name]}
-    changes["fastagi"] = {"listen": given["listen"] or _free_listen()}
-    return changes
+@dataclass(frozen=True)
+class _Present:
+    """The configuration as it is: the file's own tables, and the settings with all defaults."""
+
+    path: Path
+    tables: dict[str, Any]
+    settings: Settings
+
+    @classmethod
+    def of(cls, context: Context, path: Path) -> _Present:
+        """Raises Problem for a file that is wrong already, or could not be written in the end."""
+        if (reason := files.why_not(path)) is not None:
+            raise context.problem(_unwritable(path, reason))
+        try:
+            tables = read(path) if path.exists() else {}
+            settings = with_environment(tables, source=str(path))
+        except ConfigError as error:
+            raise Problem(str(error)) from None
+        return cls(path, tables, settings)
+
+    def value(self, section: str, key: str) -> str:
+        """What the file itself says, "" when it leaves it to the default."""
+        return str(self.tables.get(section, {}).get(key, ""))
+
+    @property
+    def has_webhook(self) -> bool:
+        return bool(self.value("portal", "webhook") or self.value("portal", "webhook_file"))
 
 
-def _webhook(path: Path, given: dict[str, Any], yes: bool, texts: dict[str, str]) -> tuple[str, dict[str, Any]]:
-    """(the address, what to write into [portal])"""
-    if given["webhook_file"]:
-        name = str(Path(given["webhook_file"]).resolve())
-        return Path(name).read_text(encoding="utf-8").strip(), {"webhook_file": name}
-    url = given["webhook"]
-    if url:
-        click.echo(f"itgrix-bx: {texts['shown']}", err=True)
-    url = url or os.environ.get("ITGRIX_BX__PORTAL__WEBHOOK") or _present(path)
-    if not url and yes:
-        raise Problem("the webhook is missing: give --webhook-file FILE, or set ITGRIX_BX__PORTAL__WEBHOOK")
-    url = url or click.prompt(texts["webhook"], hide_input=True)
-    return url.strip(), {"webhook": url.strip()}
-
-
-def _present(path: Path) -> str:
-    if not path.exists():
-        return ""
+def _checked(present: _Present, changes: Tables) -> Settings:
+    """The settings as they will be. Raises Problem; nothing is written then."""
     try:
-        return load(path).portal.webhook.get_secret_value()
+        return with_environment(files.merged(present.tables, changes), source="the options")
     except ConfigError as error:
         raise Problem(str(error)) from None
 
 
-def _try_portal(webhook: str) -> list[PortalUser]:
+# --- questions -------------------------------------------------------------------------------------
+
+
+class _Answers:
+    """What the options say, what is there, and what is asked where neither does."""
+
+    def __init__(self, context: Context, present: _Present, given: dict[str, Any], yes: bool) -> None:
+        self._context, self._present, self._given, self._yes = context, present, given, yes
+
+    def changes(self) -> Tables:
+        """section -> key -> value, to be written. Raises Problem."""
+        webhook, portal, people = self._connected()
+        values = {"active": len(people), "extensions": sum(1 for person in people if person.extension)}
+        self._context.say(
+            Phrase("The portal answers; {active} active employees, {extensions} with an extension.", values)
+        )
+        changes: Tables = {"portal": portal | {"default_user": self._default_user(webhook, people)}}
+        changes["recordings"] = {"directory": self._recordings()}
+        changes["fastagi"] = {"listen": self._given["listen"] or self._present.value("fastagi", "listen") or _free()}
+        if self._given["database_url"]:
+            changes["database"] = {"url": _absolute_url(self._given["database_url"])}
+        if self._given["journal"]:
+            changes["journal"] = {"directory": str(Path(self._given["journal"]).absolute())}
+        if self._given["country"]:
+            changes["numbers"] = {"country": self._given["country"]}
+        return changes
+
+    def _connected(self) -> tuple[str, dict[str, Any], list[PortalUser]]:
+        """(the webhook, what to write of it, the active employees)"""
+        url, written = self._webhook()
+        try:
+            if url:
+                return url, written, _employees(self._context, url)
+            if self._yes:
+                raise self._context.problem(
+                    Phrase("the webhook is missing: give --webhook-file FILE, or set ITGRIX_BX__PORTAL__WEBHOOK")
+                )
+        except Problem as problem:
+            if self._yes or self._given["webhook"] or self._given["webhook_file"]:
+                raise
+            problem.show()
+        question = Phrase("Address of the incoming webhook (https://…/rest/…; it is not shown)")
+        url, people = self._ask(question, lambda said: (said, _employees(self._context, said)), hidden=True)
+        return url, {"webhook": url}, people
+
+    def _webhook(self) -> tuple[str, dict[str, Any]]:
+        """(the webhook that was told, "" for none; what to write of it)"""
+        if self._given["webhook_file"]:
+            name = str(Path(self._given["webhook_file"]).resolve())
+            return _content(self._context, name), {"webhook_file": name}
+        if url := (self._given["webhook"] or "").strip():
+            shown = Phrase("a webhook on the command line shows in the process list; --webhook-file does not")
+            click.echo(f"itgrix-bx: {self._context.words(shown)}", err=True)
+            return url, {"webhook": url}
+        url = self._present.settings.portal.webhook.get_secret_value()
+        return url, {} if self._present.has_webhook else {"webhook": url}
+
+    def _default_user(self, webhook: str, people: list[PortalUser]) -> int:
+        active = {person.id for person in people}
+
+        def checked(said: str) -> int:
+            if not said.isdecimal() or int(said) not in active:
+                raise self._context.problem(
+                    Phrase(
+                        "user {user} is not an active user of the portal; name another with --default-user",
+                        {"user": said},
+                    )
+                )
+            return int(said)
+
+        if self._given["default_user"]:
+            return checked(str(self._given["default_user"]))
+        usual = self._present.value("portal", "default_user") or str(Webhook(webhook).user_id)
+        if self._yes:
+            return checked(usual)
+        return self._ask(Phrase("User id that owns calls nobody else does"), checked, default=usual)
+
+    def _recordings(self) -> str:
+        said, usual = self._given["recordings"], self._present.value("recordings", "directory") or _monitor()
+        if not said:
+            said = usual if self._yes else self._ask(Phrase("Directory of the recordings"), str, default=usual)
+        directory = Path(said).absolute()
+        if not directory.is_dir():
+            self._context.say(
+                Phrase(
+                    "{directory} is not there (yet): recordings are sent once it is; `itgrix-bx doctor` looks again",
+                    {"directory": directory},
+                )
+            )
+        return str(directory)
+
+    def _ask(self, question: Phrase, check: Callable[[str], T], *, default: str = "", hidden: bool = False) -> T:
+        """Until there is an answer that `check` takes; what is wrong with another is said."""
+        while True:
+            said = click.prompt(self._context.words(question), default=default or None, hide_input=hidden)
+            try:
+                return check(str(said).strip())
+            except Problem as problem:
+                problem.show()
+
+
+def _content(context: Context, name: str) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if found := Path(name).read_text(encoding="utf-8").strip():
+            return found
+    raise context.problem(
+        Phrase("{path} holds no webhook: write its address into it, and nothing else", {"path": name})
+    )
+
+
+def _employees(context: Context, webhook: str) -> list[PortalUser]:
     """The active employees of the portal. Raises Problem."""
     try:
         client = Bitrix24(webhook)
     except ValueError as error:
         raise Problem(str(error)) from None
-    with client, Console(stderr=True, quiet=not sys.stderr.isatty()).status("…"):
+    with client, context.progress(Phrase("Asking the portal…")):
         for check in checks.scopes(client):
             if check.result == checks.BAD:
                 raise Problem(f"{check.found}; {check.cure}")
@@ -164,7 +242,7 @@ def _monitor() -> str:
     return next((name for name in _MONITORS if Path(name).is_dir()), _MONITORS[0])
 
 
-def _free_listen() -> str:
+def _free() -> str:
     """4575, or the next port nobody has: 4573 belongs to FreePBX."""
     for port in range(4575, 4600):
         with socket.socket() as probe:
@@ -173,72 +251,75 @@ def _free_listen() -> str:
     return "127.0.0.1:4575"
 
 
-# --- doing ---------------------------------------------------------------------------------------
+def _absolute_url(url: str) -> str:
+    """The service has another working directory."""
+    file = files.database_file(url)
+    return url if file is None else f"sqlite:///{file.absolute()}"
 
 
-def _write(path: Path, changes: dict[str, dict[str, Any]]) -> Path | None:
+# --- doing -----------------------------------------------------------------------------------------
+
+
+def _write(context: Context, path: Path, changes: Tables) -> Path | None:
     try:
         return files.write(path, changes)
-    except tomllib.TOMLDecodeError as error:
+    except tomllib.TOMLDecodeError as error:  # changed while we asked
         raise Problem(f"{path}: this is no valid TOML ({error}); correct or remove it") from None
     except OSError as error:
-        raise Problem(
-            f"{path} cannot be written: {error.strerror}; run as root or name another with --config"
-        ) from None
+        raise context.problem(_unwritable(path, error.strerror)) from None
 
 
-def _prepare(context: Context, texts: dict[str, str]) -> None:
+def _unwritable(path: Path, reason: object) -> Phrase:
+    return Phrase(
+        "{path} cannot be written: {reason}; run as root or name another with --config",
+        {"path": path, "reason": reason},
+    )
+
+
+def _prepare(context: Context, settings: Settings) -> None:
     from itgrix_bx.employees import sync
     from itgrix_bx.service import portal_client
     from sql.schema import upgrade
     from sql.staff import Staff
 
-    settings = context.settings()
+    with private():
+        _make(context, settings.journal.directory, "--journal")
+        if file := files.database_file(settings.database.url.get_secret_value()):
+            _make(context, file.parent, "--database")
+        with context.database(checked=False) as database:
+            with context.progress(Phrase("Creating the tables…")):
+                upgrade(database)
+            try:
+                with portal_client(settings) as client, context.progress(Phrase("Reading the portal's users…")):
+                    found = sync(Staff(database), client)
+            except (BitrixError, ValueError) as error:
+                raise context.problem(Phrase("the users could not be read: {error}", {"error": error})) from None
+    context.say(Phrase("The database is ready; {count} users read.", {"count": found.users}))
+    for gap in found.gaps:
+        click.echo(f"{gap}.")
+
+
+def _make(context: Context, directory: Path, option: str) -> None:
     try:
-        settings.journal.directory.mkdir(parents=True, exist_ok=True)
-        if settings.database.url.get_secret_value().startswith("sqlite:///"):
-            Path(settings.database.url.get_secret_value().removeprefix("sqlite:///")).parent.mkdir(
-                parents=True, exist_ok=True
-            )
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Problem(f"{error.filename} cannot be created: {error.strerror}; run as root or give --journal") from None
-    with context.database(checked=False) as database:
-        upgrade(database)
-        try:
-            count = sync(Staff(database), portal_client(settings))
-        except (BitrixError, ValueError) as error:
-            raise Problem(f"the users could not be read: {error}") from None
-    click.echo(texts["ready"].format(count=count))
+        values = {"directory": directory, "reason": error.strerror, "option": option}
+        raise context.problem(
+            Phrase("{directory} cannot be created: {reason}; run as root or name another with {option}", values)
+        ) from None
 
 
-def _unit(path: Path) -> str:
-    program = shutil.which("itgrix-bx") or str(Path(sys.executable).parent / "itgrix-bx")
-    groups = " ".join(name for name in ("asterisk",) if _has_group(name))
-    return systemd.unit(program, str(path), _USER, groups)
+def _spoken(context: Context, do: Callable[[], object]) -> None:
+    try:
+        do()
+    except SpokenError as error:
+        raise context.problem(error.said) from None
 
 
-def _has_group(name: str) -> bool:
-    return any(group.gr_name == name for group in grp.getgrall())
-
-
-def _install(path: Path) -> None:
-    if os.geteuid() != 0:
-        raise Problem("installing a service needs root: run again with sudo")
-    if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
-        raise Problem(
-            "this machine does not run systemd: use `itgrix-bx setup --print-unit` or start `itgrix-bx serve`"
-        )
-    if not any(user.pw_name == _USER for user in pwd.getpwall()):
-        _run("useradd", "--system", "--home-dir", "/var/lib/itgrix-bx", "--shell", "/usr/sbin/nologin", _USER)
-    shutil.chown(path, "root", _USER)
-    path.chmod(0o640)
-    _run("chown", "-R", f"{_USER}:{_USER}", "/var/lib/itgrix-bx")
-    Path("/etc/systemd/system/itgrix-bx.service").write_text(_unit(path), encoding="utf-8")
-    _run("systemctl", "daemon-reload")
-    _run("systemctl", "enable", "--now", "itgrix-bx")
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Problem(f"{' '.join(command[:2])} failed: {' '.join(done.stderr.split())[-300:]}")
+def _next(served: bool) -> Phrase:
+    if served:
+        return Phrase("Next: put the hooks into the dialplan (`itgrix-bx dialplan install`), then `itgrix-bx doctor`.")
+    return Phrase(
+        "Next: put the hooks into the dialplan (`itgrix-bx dialplan install`), start the service (`itgrix-bx serve`, or"
+        " `itgrix-bx setup --service`), then look with `itgrix-bx doctor`."
+    )

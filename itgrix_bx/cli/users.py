@@ -15,8 +15,9 @@ from rich.table import Table
 from bx24client import BitrixError
 from itgrix_bx.calls.directory import ALWAYS, Directory, Employee, Period
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Problem, echo_json, parse_time, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, echo_json, parse_time, printable, safe
 from itgrix_bx.config import ConfigError
+from itgrix_bx.words import Phrase
 from sql.staff import Staff
 
 _SINCE = click.option(
@@ -27,7 +28,7 @@ _USER = click.IntRange(min=1)
 _EXTENSION = re.compile(r"[0-9A-Za-z_.+*#]{1,40}")
 
 
-@click.group()
+@click.group(cls=Group)
 def users() -> None:
     """Whose extension is whose, and who stands for whom."""
 
@@ -64,7 +65,7 @@ def sync(context: Context) -> None:
 
     try:
         client = portal_client(context.settings())
-        with context.database() as database, Console(stderr=True).status("Reading the portal's users…"):
+        with context.database() as database, context.progress(Phrase("Reading the portal's users…")):
             found = sync_users(Staff(database), client)
     except (BitrixError, ConfigError, ValueError) as error:
         raise Problem(f"the users could not be read, the last list stays in use: {error}") from None

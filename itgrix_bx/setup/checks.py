@@ -32,6 +32,7 @@ from itgrix_bx.pbx.cdr import Records, RecordsAwayError
 from itgrix_bx.pbx.link import Link, Timings
 from itgrix_bx.pbx.messages import AmiError, AmiLoginError, AmiRefusedError
 from itgrix_bx.pbx.own_lists import blacklist, blocked, extensions
+from itgrix_bx.setup.files import database_file
 from itgrix_bx.times import ago
 from itgrix_bx.web.recordings import probe
 from sql.database import Database, DatabaseAwayError
@@ -160,8 +161,10 @@ def database(settings: Settings) -> Iterator[Check]:
     opened = Database(settings.database.url.get_secret_value())
     try:
         reason = str(check_schema(opened) or "")
+        found, _, cure = reason.partition(": ")
         name = opened.engine.dialect.name
-        yield Check("database", reason or f"{name}, schema up to date", BAD if reason else OK, reason)
+        yield Check("database", found or f"{name}, schema up to date", BAD if reason else OK, cure)
+        yield from _seen_by_others(database_file(settings.database.url.get_secret_value()))
         yield from durability(opened)
         if not reason:
             yield from staff(Staff(opened))
@@ -170,6 +173,13 @@ def database(settings: Settings) -> Iterator[Check]:
         yield Check("database", str(error), BAD, str(error.cure))
     finally:
         opened.close()
+
+
+def _seen_by_others(file: Path | None) -> Iterator[Check]:
+    if file is not None and file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o007:
+        yield Check(
+            "database file", f"{file} can be read by everybody", WARNING, f"chmod o-rwx {file}: it tells who called"
+        )
 
 
 def staff(stored: Staff) -> Iterator[Check]:

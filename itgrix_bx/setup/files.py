@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import time
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,7 @@ def write(path: Path, changes: dict[str, dict[str, Any]], *, mode: int = 0o600) 
 
     Raises OSError, and tomllib.TOMLDecodeError when the present file is broken.
     """
-    tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for section, values in changes.items():
-        tables[section] = tables.get(section, {}) | values
-        if "webhook" in values or "webhook_file" in values:
-            other = "webhook_file" if "webhook" in values else "webhook"
-            tables[section].pop(other, None)
+    tables = merged(tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, changes)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = None
     if path.exists():
@@ -31,6 +28,31 @@ def write(path: Path, changes: dict[str, dict[str, Any]], *, mode: int = 0o600) 
         shutil.copy2(path, kept)
     _replace(path, tomli_w.dumps(tables), mode)
     return kept
+
+
+def merged(tables: Mapping[str, Any], changes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """`tables` with `changes`; of a secret and the file that holds it the one that is told now counts."""
+    found = dict(tables)
+    for section, values in changes.items():
+        others = {key.removesuffix("_file") if key.endswith("_file") else f"{key}_file" for key in values}
+        kept = {key: value for key, value in found.get(section, {}).items() if key not in others}
+        found[section] = kept | values
+    return found
+
+
+def why_not(path: Path) -> str | None:
+    """Why `path` could not be written, None when it could: to be known before somebody answers questions."""
+    if path.is_dir():
+        return os.strerror(errno.EISDIR)
+    above = next(parent for parent in path.parents if os.path.exists(parent))
+    if not os.path.isdir(above):
+        return os.strerror(errno.ENOTDIR)
+    return None if os.access(above, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an SQLite URL, None for a server's."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

@@ -39,3 +39,10 @@ def test_a_command_has_help_and_each_option_too(path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("path", list(ALL), ids=" ".join)
 def test_a_command_is_documented(path: tuple[str, ...]) -> None:
     assert f"`{' '.join(path)}`" in DOCS.read_text(encoding="utf-8")
+
+
+def test_a_group_says_of_each_command_a_whole_sentence() -> None:
+    groups = [(path, command) for path, command in ALL.items() if isinstance(command, click.Group)]
+    assert len(groups) >= 8
+    for path, _ in groups:
+        assert "..." not in CliRunner().invoke(main, [*path, "--help"]).output.partition("Commands:")[2]

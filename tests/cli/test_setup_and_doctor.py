@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import time
@@ -17,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from itgrix_bx.cli import main
 from itgrix_bx.emulator.portal import PortalEmulator
-from itgrix_bx.setup import checks
+from itgrix_bx.setup import checks, own_service
 from tests.pbx.database import create, fill, rows_of
 
 
@@ -110,6 +111,122 @@ def test_a_default_user_who_was_dismissed_is_refused(machine: Machine) -> None:
     assert (result.exit_code, "user 14 is not an active user" in result.output) == (1, True)
 
 
+def test_setup_asks_again_after_a_wrong_answer_and_says_what_was_wrong(machine: Machine) -> None:
+    url = machine.portal.webhook_url
+    answers = ("nonsense", "http://127.0.0.1:9/rest/1/hunter2pw/", url, "boss", "99", "11", "")
+    result = machine.setup("--lang", "ru", input="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    for said in ("must look like", "cannot be reached", "boss – не активный", "99 – не активный"):
+        assert said in result.output
+    assert "hunter2pw" not in result.output
+    assert tomllib.loads(machine.config.read_text())["portal"]["default_user"] == 11
+
+
+def test_setup_tells_how_many_users_were_read_and_what_was_not(machine: Machine) -> None:
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes")
+    assert "5 users read." in result.output
+    assert "Synced(" not in result.output
+    (gap,) = [line for line in result.output.splitlines() if "heads" in line]
+    assert "tick telephony, user_brief and crm, and department" in gap
+    russian = machine.setup("--webhook-file", str(machine.secret), "--yes", "--lang", "ru")
+    assert "прочитано пользователей: 5." in russian.output
+
+
+def test_setup_again_on_a_running_system_keeps_its_port_its_user_and_its_places(machine: Machine) -> None:
+    with socket.socket() as ours:
+        ours.bind(("127.0.0.1", 0))
+        ours.listen()
+        listen = f"127.0.0.1:{ours.getsockname()[1]}"
+        options = ("--listen", listen, "--default-user", "11")
+        assert machine.setup("--webhook-file", str(machine.secret), "--yes", *options).exit_code == 0
+        before = tomllib.loads(machine.config.read_text())
+        again = machine.run("setup", "--yes", "--country", "DE")
+    assert again.exit_code == 0, again.output
+    assert tomllib.loads(machine.config.read_text()) == before | {"numbers": {"country": "DE"}}
+
+
+def test_a_portal_that_refuses_the_old_webhook_may_be_given_a_new_one(machine: Machine) -> None:
+    machine.config.write_text('[portal]\nwebhook = "http://127.0.0.1:9/rest/1/hunter2pw/"\n')
+    result = machine.setup(input=f"{machine.portal.webhook_url}\n\n")
+    assert result.exit_code == 0, result.output
+    assert "cannot be reached" in result.output
+    assert tomllib.loads(machine.config.read_text())["portal"]["webhook"] == machine.portal.webhook_url
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--listen", "4575"), "[fastagi] listen: must be HOST:PORT"),
+        (("--country", "Russia"), "[numbers] country: must be a country's two capital letters"),
+        (("--country", "XX"), "[numbers] country: must be a country's two capital letters"),
+        (("--database", "postgres://x"), "[database] url: must begin with sqlite:///"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(
+    machine: Machine, args: tuple[str, ...], says: str
+) -> None:
+    result = machine.run("setup", "--webhook-file", str(machine.secret), "--yes", *args)
+    assert (result.exit_code, says in result.output) == (1, True), result.output
+    assert not machine.config.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "holds no webhook"), (b"\xd0\xff\x80", "holds no webhook"), (b"x", "must look like")]
+)
+def test_a_webhook_file_with_anything_else_is_said_in_a_sentence(machine: Machine, content: bytes, says: str) -> None:
+    machine.secret.write_bytes(content)
+    result = machine.setup("--webhook-file", str(machine.secret), input="")
+    assert (result.exit_code, says in result.output) == (1, True)
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_the_first_question(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine.directory / "file").touch()
+    for place in (machine.directory, machine.directory / "file" / "config.toml"):
+        machine.config = place
+        result = machine.setup()
+        assert result.exit_code == 1
+        assert f"{place} cannot be written" in result.output
+        assert "webhook" not in result.output
+    machine.config = machine.directory / "closed" / "config.toml"
+    monkeypatch.setattr(os, "access", lambda _, mode, **_how: mode == os.R_OK)
+    assert "Permission denied; run as root or name another with --config" in machine.setup().output
+
+
+def test_a_database_or_spool_that_cannot_be_made_names_its_option(machine: Machine) -> None:
+    (machine.directory / "file").touch()
+    inside = str(machine.directory / "file" / "x")
+    usual = ("setup", "--webhook-file", str(machine.secret), "--yes")
+    journal = machine.run(*usual, "--journal", inside, "--database", f"sqlite:///{machine.directory}/journal.db")
+    assert (journal.exit_code, "another with --journal" in journal.output) == (1, True)
+    database = machine.run(*usual, "--journal", str(machine.directory), "--database", f"sqlite:///{inside}/journal.db")
+    assert (database.exit_code, "another with --database" in database.output) == (1, True)
+
+
+def test_setup_writes_whole_paths_and_nobody_else_may_read_what_it_makes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(machine.directory)
+    places = ("--journal", "spool", "--database", "sqlite:///data/journal.db", "--recordings", "monitor")
+    result = machine.run("setup", *places, "--webhook-file", "webhook", "--yes")
+    assert result.exit_code == 0, result.output
+    written = tomllib.loads(machine.config.read_text())
+    assert written["journal"]["directory"] == str(machine.directory / "spool")
+    assert written["database"]["url"] == f"sqlite:///{machine.directory}/data/journal.db"
+    assert written["recordings"]["directory"] == str(machine.directory / "monitor")
+    assert written["portal"]["webhook_file"] == str(machine.secret)
+    assert stat.S_IMODE((machine.directory / "data" / "journal.db").stat().st_mode) == 0o600
+    assert stat.S_IMODE((machine.directory / "spool").stat().st_mode) == 0o700
+
+
+def test_recordings_that_are_not_there_yet_are_said_and_taken(machine: Machine) -> None:
+    nowhere = str(machine.directory / "nowhere")
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes", "--recordings", nowhere)
+    assert (result.exit_code, f"{nowhere} is not there (yet)" in result.output) == (0, True)
+
+
 def test_without_an_answer_and_without_asking_setup_says_what_is_missing(machine: Machine) -> None:
     result = machine.setup("--yes")
     assert (result.exit_code, "--webhook-file" in result.output) == (1, True)
@@ -120,6 +237,54 @@ def test_the_unit_is_hardened_and_has_a_watchdog(machine: Machine) -> None:
     for line in ("Type=notify", "WatchdogSec=10", "NoNewPrivileges=yes", "ProtectSystem=strict", "User=itgrix-bx"):
         assert line in unit
     assert f"--config {machine.config} serve" in unit
+
+
+def test_a_service_that_cannot_be_installed_is_told_before_the_first_question(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = machine.setup("--service")
+    assert (result.exit_code, result.output) == (
+        1,
+        "itgrix-bx: installing a service needs root: run again with sudo\n",
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    result = machine.setup("--service", "--lang", "ru")
+    assert (result.exit_code, "нет systemd" in result.output) == (1, True)
+    assert not machine.config.exists()
+
+
+def test_a_service_is_not_installed_where_its_sandbox_would_not_let_it_write(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_service, "require", lambda: None)
+    result = machine.setup("--service", "--yes", "--webhook-file", str(machine.secret))
+    assert (result.exit_code, "may write below /var/lib/itgrix-bx only" in result.output) == (1, True)
+    assert not machine.config.exists()
+
+
+def test_the_services_user_may_read_the_configuration_and_the_files_it_names(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    with pytest.raises(own_service.ServiceError, match="is closed to it: put the file into /etc/itgrix-bx"):
+        own_service.install(machine.config, run=lambda *_: pytest.fail("nothing may be done yet"))
+    monkeypatch.setattr(own_service, "_closed", lambda _: None)
+    owned: list[tuple[Path, str, str]] = []
+    ran: list[tuple[str, ...]] = []
+    own_service.install(
+        machine.config,
+        unit_file=machine.directory / "unit",
+        run=lambda *command: ran.append(command),
+        own=lambda *of: owned.append(of),
+    )
+    assert owned == [(file, "root", "itgrix-bx") for file in (machine.config, machine.secret)]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (machine.config, machine.secret)} == {0o640}
+    assert ran[0][0] == "useradd"
+    assert ran[1] == ("chown", "-R", "itgrix-bx:itgrix-bx", "/var/lib/itgrix-bx")
+    assert [command[1] for command in ran[2:]] == ["daemon-reload", "enable", "restart"]
+    assert f"--config {machine.config} serve" in (machine.directory / "unit").read_text()
 
 
 def test_doctor_finds_all_well_but_the_server_that_is_not_started(machine: Machine) -> None:
@@ -153,10 +318,19 @@ def test_doctor_says_what_to_do_about_each_fault(machine: Machine) -> None:
     code, found = machine.doctor()
     assert code == 1
     assert "chmod" in found["configuration"]["cure"]
+    assert found["database"]["found"] == "the database has no tables yet"
     assert found["portal"]["result"] == "bad"
     assert "db upgrade" in found["database"]["cure"]
     assert found["recordings"]["result"] == "warning"
     assert "does not have it yet" in found["[portal.application]"]["found"]
+
+
+def test_doctor_says_when_everybody_can_read_the_database(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    assert "database file" not in machine.doctor()[1]
+    (machine.directory / "journal.db").chmod(0o644)
+    check = machine.doctor()[1]["database file"]
+    assert (check["result"], check["cure"].startswith(f"chmod o-rwx {machine.directory}")) == ("warning", True)
 
 
 def test_doctor_says_when_recordings_cannot_become_mp3(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
