@@ -24,9 +24,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from agi.replies import refuse
 from agi.rush import Rush
 from agi.session import Session, prepare
-from agi.variables import ERROR, RC
 from agi.wire import AGIEnvironmentError, AGIException, AGIHangup
 
 __all__ = ["FastAGIServer", "Hook", "Network", "Stats", "main"]
@@ -44,10 +44,12 @@ _SPARE_DESCRIPTORS = 256
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What runs for a path. `waits`: it may wait for the portal, and so must not take the last threads."""
+    """What runs for a path. `waits`: it may wait for the portal, and so must not take the last threads. `sets`: the
+    variables that are empty after a failure, beside the one that tells of it."""
 
     run: Callable[[Session], None]
     waits: bool
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +328,7 @@ class FastAGIServer:
             log.debug("hook %s: %s", session.hook, error)
         except (Exception, SystemExit) as error:  # a hook may end itself, not its thread
             self._failed(f"hook {session.hook}", error)
-            self._tell_error(session)
+            self._tell_error(session, hook.sets)
         finally:
             self._close(session)
 
@@ -351,9 +353,9 @@ class FastAGIServer:
         self._complaints.say(logging.ERROR, "unknown hook", text)
         self._tell_error(session)
 
-    def _tell_error(self, session: Session) -> None:
+    def _tell_error(self, session: Session, sets: Sequence[str] = ()) -> None:
         with contextlib.suppress(AGIException):
-            session.set_variable(RC, ERROR)
+            refuse(session, sets)
 
     def _close(self, session: Session) -> None:
         with self._lock:

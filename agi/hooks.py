@@ -12,6 +12,7 @@ from agi.channel import Channel, MalformedError, channel
 from agi.hangup import hangup
 from agi.inbound import inbound
 from agi.outbound import outbound
+from agi.replies import refuse
 from agi.ring import ring
 from agi.route import route
 from agi.session import Session
@@ -31,9 +32,10 @@ _SHORT: dict[str, Handler] = {"ring": ring, "answer": answer, "hangup": hangup}
 
 def hooks(switchboard: Switchboard, deadline_s: Callable[[], float]) -> dict[str, Hook]:
     """name -> Hook. `deadline_s` tells how long a caller may wait for the portal, now."""
-    waiting = {name: Hook(_bound(handler, switchboard, deadline_s), waits=True) for name, handler in _WAITING.items()}
-    short = {name: Hook(_bound(handler, switchboard, deadline_s), waits=False) for name, handler in _SHORT.items()}
-    return waiting | short
+    return {
+        name: Hook(_bound(handler, switchboard, deadline_s), waits=name in _WAITING, sets=v.SETS.get(name, ()))
+        for name, handler in (_WAITING | _SHORT).items()
+    }
 
 
 def _bound(handler: Handler, switchboard: Switchboard, deadline_s: Callable[[], float]) -> Callable[[Session], None]:
@@ -42,9 +44,9 @@ def _bound(handler: Handler, switchboard: Switchboard, deadline_s: Callable[[], 
             handler(session, channel(session), switchboard, session.accepted_at + deadline_s())
         except MalformedError as error:
             log.error("hook %s was called wrongly: %s; correct the dialplan, the call goes on", session.hook, error)
-            session.set_variable(v.RC, v.ERROR)
+            refuse(session, v.SETS.get(session.hook, ()))
         except SpoolError as error:
             log.error("hook %s could not be journalled: %s", session.hook, error)
-            session.set_variable(v.RC, v.ERROR)
+            refuse(session, v.SETS.get(session.hook, ()))
 
     return run

@@ -19,10 +19,7 @@ def inbound(session: Session, channel: Channel, switchboard: Switchboard, until:
     reply = switchboard.inbound(channel.call_id, channel.at, facts, until)
     if reply.caller_name:
         session.set_variable(v.CALLER_NAME, reply.caller_name)
-    tell(session, reply, (v.STATE, v.PORTAL_CALL_ID, *ROUTING))
-
-
-ROUTING = (v.ROUTE, v.ROUTE_SECONDS, v.CLIENT)
+    tell(session, reply, v.SETS["inbound"])
 
 
 def caller_facts(session: Session, channel: Channel, given_did: str) -> dict[str, object]:

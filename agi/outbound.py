@@ -23,7 +23,7 @@ def outbound(session: Session, channel: Channel, switchboard: Switchboard, until
         "trunk": trunk(session),
         "linkedid": session.get_variable(v.LINKEDID)[:80],
     }
-    tell(session, switchboard.outbound(channel.call_id, channel.at, facts, until), (v.STATE, v.PORTAL_CALL_ID))
+    tell(session, switchboard.outbound(channel.call_id, channel.at, facts, until), v.SETS["outbound"])
 
 
 def trunk(session: Session) -> str:

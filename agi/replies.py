@@ -31,3 +31,10 @@ def tell(session: Session, reply: Reply, names: Iterable[str]) -> None:
 def acknowledge(session: Session) -> None:
     """B24_RC=ok: the journal has it."""
     session.set_variable(v.RC, v.OK)
+
+
+def refuse(session: Session, names: Iterable[str]) -> None:
+    """`names` empty, B24_RC=error: the journal does not have it."""
+    for name in names:
+        session.set_variable(name, "")
+    session.set_variable(v.RC, v.ERROR)

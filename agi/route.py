@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agi import variables as v
 from agi.channel import Channel, argument
-from agi.inbound import ROUTING, caller_facts
+from agi.inbound import caller_facts
 from agi.replies import tell
 from agi.session import Session
 
@@ -16,4 +17,4 @@ if TYPE_CHECKING:
 def route(session: Session, channel: Channel, switchboard: Switchboard, until: float) -> None:
     """Tell the dialplan whom to try first, from what `inbound` learnt."""
     facts = caller_facts(session, channel, argument(session, 1))
-    tell(session, switchboard.route(channel.call_id, channel.at, facts, until), ROUTING)
+    tell(session, switchboard.route(channel.call_id, channel.at, facts, until), v.SETS["route"])

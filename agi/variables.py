@@ -11,6 +11,10 @@ ROUTE_SECONDS = "B24_ROUTE_SECONDS"
 CLIENT = "B24_CLIENT"
 CALLER_NAME = "CALLERID(name)"  # by `inbound`, where the line's rules say so
 
+ROUTING = (ROUTE, ROUTE_SECONDS, CLIENT)
+# What each hook sets besides B24_RC, empty where there is nothing to say: whatever happens, nothing of before remains.
+SETS = {"inbound": (STATE, PORTAL_CALL_ID, *ROUTING), "route": ROUTING, "outbound": (STATE, PORTAL_CALL_ID)}
+
 OK = "ok"
 ERROR = "error"
 

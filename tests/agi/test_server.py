@@ -270,3 +270,28 @@ def test_the_module_is_a_program_that_tells_its_mistakes() -> None:
     assert done.returncode == 1
     assert "/nonexistent/config.toml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_ipv4_peer_of_a_socket_for_both_kinds_is_known_by_its_ipv4_network() -> None:
+    server = FastAGIServer(allow=(ipaddress.ip_network("10.0.0.0/8"),))
+    assert server._look_up("::ffff:10.1.2.3")
+    assert not server._look_up("::ffff:192.168.1.1")
+    assert not server._look_up("::1")
+
+
+def test_a_burst_of_connections_finds_room_before_anybody_accepts_it() -> None:
+    with serving({}) as server:
+        assert server._listener is not None
+        # linux/tcp.h: of a listening socket tcpi_sacked is the backlog, as the kernel has cut it.
+        told = server._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        assert int.from_bytes(told[28:32], sys.byteorder) >= 256
+
+
+def test_after_a_hook_that_failed_nothing_of_an_earlier_one_remains() -> None:
+    def fails(_: Session) -> None:
+        raise ValueError
+
+    hook = Hook(fails, waits=True, sets=("B24_STATE", "B24_ROUTE"))
+    with serving({"inbound": hook}) as server, call(server, "inbound", "1.1") as asterisk:
+        empty = [b'SET VARIABLE "B24_STATE" ""\n', b'SET VARIABLE "B24_ROUTE" ""\n']
+        assert asterisk.wait().commands == [*empty, RC_ERROR]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from itgrix_bx.spool import SpoolError
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
 
 ID = "1700000000.1"
@@ -180,7 +181,8 @@ def test_an_internal_call_is_skipped(office: Office) -> None:
 
 @pytest.mark.parametrize("args", [(), ("",), ("id with spaces",), ("x" * 200,), ("${SYSTEM(x)}",)])
 def test_a_hook_called_wrongly_says_error_and_lets_the_call_go_on(office: Office, args: tuple[str, ...]) -> None:
-    assert office.hook("inbound", *args)["B24_RC"] == "error"
+    reply = office.hook("inbound", *args)
+    assert (reply.pop("B24_RC"), set(reply.values()), len(reply)) == ("error", {""}, 5)
 
 
 def test_an_unknown_hook_says_error(office: Office) -> None:
@@ -221,3 +223,45 @@ def test_the_clients_name_reaches_the_phone_without_quotes_or_controls(office: O
     assert reply["B24_ROUTE"] == "102"
     assert len(reply["B24_CLIENT"]) <= 80
     assert not set(reply["B24_CLIENT"]) & set("\"'\n")
+
+
+def test_the_end_of_another_channel_is_not_the_clients(office: Office) -> None:
+    office.hook("inbound", ID, DID)
+    office.hook("outbound", ID, "89031112233", "101")
+    office.hook("hangup", ID, "out", uniqueid="1700000000.2", DIALSTATUS="BUSY", HANGUPCAUSE="17")
+    assert not office.call(ID).over
+    office.hook("hangup", ID, "in", DIALSTATUS="BUSY")
+    assert office.call(ID).over
+
+
+def test_a_hook_that_is_told_no_did_reads_it_from_the_channel(office: Office) -> None:
+    office.hook("inbound", ID, FROM_DID=DID)
+    office.hook("route", "1700000000.7", FROM_DID=DID)
+    assert (office.call(ID).did, office.call("1700000000.7").did) == (DID, DID)
+
+
+def test_an_outbound_hook_that_is_told_no_extension_takes_the_channels_own(office: Office) -> None:
+    office.hook("outbound", ID, "89161234567", caller="102")
+    office.hook("outbound", "1700000000.8", "89161234568", uniqueid="1700000000.9", caller="102")
+    assert [office.call(call_id).caller_extension for call_id in (ID, "1700000000.8")] == ["102", ""]
+
+
+def test_what_an_outbound_channel_calls_itself_is_an_extension_or_nothing(office: Office) -> None:
+    office.hook("hangup", ID, "out", caller="SIP/10'2;x@host", OUTNUM="89161234567", DIALSTATUS="BUSY")
+    assert office.call(ID).caller_extension == "102x"
+
+
+def test_what_neither_database_nor_spool_took_is_an_error_for_the_dialplan(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise SpoolError("/var/lib/itgrix-bx/spool cannot be written: No space left on device")
+
+    monkeypatch.setattr(office.service.logbook, "record", away)
+    said = dict.fromkeys(("B24_STATE", "B24_CALL_ID"), "")
+    routing = dict.fromkeys(("B24_ROUTE", "B24_ROUTE_SECONDS", "B24_CLIENT"), "")
+    assert office.hook("inbound", ID, DID) == said | routing | {"B24_RC": "error"}
+    assert office.hook("outbound", ID, "89161234567", "102") == said | {"B24_RC": "error"}
+    for hook in (("ring", ID, "101"), ("answer", ID, "101"), ("hangup", ID, "in")):
+        assert office.hook(*hook) == {"B24_RC": "error"}
+    assert "could not be journalled: /var/lib/itgrix-bx/spool cannot be written" in caplog.text
