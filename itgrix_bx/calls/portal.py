@@ -39,9 +39,9 @@ def register_params(call: Call, *, user_id: int, pbx_name: str) -> dict[str, Any
 
 
 def external_call_id(pbx_name: str, call_id: str) -> str:
-    """Unique by its end: a long PBX name is cut, never the id."""
+    """Unique by its end: a long PBX name is cut, and of an id that is too long by itself the beginning."""
     room = _LONGEST_EXTERNAL_ID - len(call_id)
-    return (pbx_name[: max(0, room)] + call_id)[:_LONGEST_EXTERNAL_ID]
+    return pbx_name[: max(0, room)] + call_id[-_LONGEST_EXTERNAL_ID:]
 
 
 def finish_params(call: Call, outcome: Outcome) -> dict[str, Any]:

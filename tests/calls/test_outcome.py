@@ -39,6 +39,7 @@ def test_answered_inbound_belongs_to_who_talked(story: Story) -> None:
         ({"QUEUESTATUS": "TIMEOUT", "SOURCE": "dialplan/builtin"}, "no answer"),
         ({"LASTAPP": "Queue", "HANGUPCAUSE": "0", "ANSWERED": "1700000001.5"}, "abandoned in queue"),
         ({"LASTAPP": "WaitExten", "ANSWERED": "1700000001.5", "SOURCE": "PJSIP/trunk-1"}, "abandoned in menu"),
+        ({"LASTAPP": "Wait", "SOURCE": "PJSIP/trunk-1"}, "abandoned"),  # nobody and nothing had answered
         ({"DIALSTATUS": "NOANSWER", "VMSTATUS": "SUCCESS", "ANSWERED": "1700000009.1"}, "voicemail"),
         ({"SOURCE": "dialplan/builtin", "HANGUPCAUSE": "3"}, "no route"),
         ({"SOURCE": "dialplan/builtin", "ANSWERED": "1700000001.5", "LASTAPP": "Hangup"}, "no route"),  # after hours
@@ -86,6 +87,11 @@ def test_after_a_phone_driven_attended_transfer_connectedline_names_the_talker(s
     assert (result.extension, result.user_id, result.talk_seconds) == ("102", BORIS, 8)
 
 
+def test_after_a_queue_too_connectedline_names_who_talked_last(story: Story) -> None:
+    answered(story).hangup(100, MEMBERINTERFACE="PJSIP/101", CONNECTED="102", LASTAPP="Queue")
+    assert (story.outcome().extension, story.outcome().user_id) == ("102", BORIS)
+
+
 def test_an_unknown_connected_number_is_no_talker(story: Story) -> None:
     answered(story).hangup(13, DIALSTATUS="ANSWER", CONNECTED="79161234567")
     assert story.outcome().extension == "101"
@@ -125,6 +131,11 @@ def test_a_missed_call_belongs_to_the_first_entitys_active_responsible(story: St
 def test_a_missed_call_of_a_dismissed_responsible_belongs_to_the_last_who_rang(story: Story) -> None:
     story.inbound().found(contact(14, "104"), contact(VERA)).ring(1, "101").ring(3, "102", "999")
     assert story.hangup(9, DIALSTATUS="NOANSWER").outcome().user_id == BORIS
+
+
+def test_of_those_who_rang_together_a_missed_call_belongs_to_the_last_one_named(story: Story) -> None:
+    story.inbound().found(contact(None)).ring(1, "102", "103").hangup(9, DIALSTATUS="NOANSWER")
+    assert story.outcome().user_id == VERA
 
 
 def test_a_missed_call_nobody_knows_belongs_to_the_default_user(story: Story) -> None:
@@ -188,6 +199,12 @@ def test_one_failed_trunk_of_two_is_not_the_end(story: Story) -> None:
     assert not story.call().over
     story.answer(4).hangup(9, own=False, direction="out").hangup(9.1, direction="out", DIALSTATUS="ANSWER")
     assert (story.call().talk_seconds, story.outcome().status_code) == (5, "200")
+
+
+def test_what_another_channel_says_of_an_answer_is_not_the_calls(story: Story) -> None:
+    story.outbound().hangup(5, own=False, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="3")
+    story.hangup(9, direction="out", DIALSTATUS="BUSY", HANGUPCAUSE="17")
+    assert (story.outcome().status_code, story.outcome().talk_seconds) == ("486", 0)
 
 
 def test_an_inbound_call_forwarded_to_a_mobile_stays_inbound_and_ends_with_the_client(story: Story) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
+
+import pytest
 
 from itgrix_bx.calls import portal
 from tests.calls.conftest import Story
@@ -31,6 +36,32 @@ def test_a_mapped_did_names_the_line(story: Story) -> None:
 def test_a_long_pbx_name_is_cut_never_the_id() -> None:
     assert portal.external_call_id("x" * 60, "1700000000.123456") == "x" * 47 + "1700000000.123456"
     assert len(portal.external_call_id("pbx-", "9" * 80)) == 64
+
+
+def test_two_calls_whose_long_ids_differ_at_the_end_are_two_calls() -> None:
+    told = {portal.external_call_id("pbx-", f"{'a-long-system-name-' * 3}1700000000.{n}") for n in (1, 2)}
+    assert (len(told), {len(each) for each in told}) == (2, {64})
+
+
+def test_a_reason_is_cut_to_what_the_portals_table_takes(story: Story) -> None:
+    call = story.inbound().hangup(8, DIALSTATUS="NOANSWER").call()
+    outcome = replace(story.outcome(), failed_reason="x" * 300)
+    assert portal.finish_params(call, outcome)["FAILED_REASON"] == "x" * 255
+
+
+@pytest.fixture
+def in_the_urals() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TZ", "Asia/Yekaterinburg")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_the_urals")
+def test_the_start_is_told_with_the_offset_of_this_machine(story: Story) -> None:
+    params = portal.register_params(story.inbound().call(), user_id=1, pbx_name="")
+    assert params["CALL_START_DATE"] == "2023-11-15T03:13:20+05:00"
 
 
 def test_a_finish_says_owner_talk_and_code(story: Story) -> None:

@@ -265,3 +265,8 @@ def test_what_neither_database_nor_spool_took_is_an_error_for_the_dialplan(
     for hook in (("ring", ID, "101"), ("answer", ID, "101"), ("hangup", ID, "in")):
         assert office.hook(*hook) == {"B24_RC": "error"}
     assert "could not be journalled: /var/lib/itgrix-bx/spool cannot be written" in caplog.text
+
+
+def test_of_a_variable_of_any_length_a_line_is_kept(office: Office) -> None:
+    office.hook("hangup", ID, "in", DIALSTATUS="BUSY", BLINDTRANSFER="x" * 900)
+    assert office.call(ID).hangup["BLINDTRANSFER"] == "x" * 200
