@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from itgrix_bx.spool import Spool
+from itgrix_bx.spool import Spool, SpoolError
 from tests.mariadb_server import server
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
@@ -187,3 +187,36 @@ def test_a_portal_that_repeats_our_secrets_makes_nobody_tell_them(
     ]  # fmt: skip
     for secret in (own, *SECRETS):
         assert secret not in str(told)
+
+
+def test_an_ill_portal_does_not_make_the_service_unhealthy(office: Office) -> None:
+    office.portal.faults([{"method": "*", "kind": "html503", "times": -1}])
+    missed(office)
+    eventually(lambda: not health(office)["portal"]["ok"])
+    assert get(office, "/healthz")[0] == 200
+
+
+def test_without_a_port_for_the_hooks_the_service_is_unhealthy(office: Office) -> None:
+    assert get(office, "/healthz")[0] == 200
+    office.service.agi.stop(0.0)
+    status, kind, body = get(office, "/healthz")
+    assert (status, kind, json.loads(body)["status"]) == (503, "application/json", "error")
+    assert (health(office)["fastagi"]["ok"], health(office)["journal"]["ok"]) == (False, True)
+
+
+def test_while_nothing_takes_what_the_hooks_tell_the_service_is_unhealthy(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: object) -> None:
+        raise SpoolError("the spool cannot be written: No space left on device")
+
+    with sqlite3.connect(tmp_path / "journal.db", isolation_level=None) as other, monkeypatch.context() as full:
+        full.setattr(office.service.logbook.spool, "append", is_full)
+        other.execute("BEGIN IMMEDIATE")  # what stands there can still be read
+        assert office.hook("inbound", ID, DID)["B24_RC"] == "error"
+        assert get(office, "/healthz")[0] == 503
+        assert (health(office)["journal"]["ok"], health(office)["fastagi"]["ok"]) == (False, True)
+        other.execute("ROLLBACK")
+    other.close()
+    eventually(lambda: get(office, "/healthz")[0] == 200)
+    assert office.call(ID).client_number == CLIENT

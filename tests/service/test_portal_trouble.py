@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -132,3 +133,21 @@ def test_a_recording_outside_the_directory_is_refused(office: Office, name: str)
     call = office.until(ID, "complete")
     assert call["recording"]["state"] == "refused"
     assert office.known()["files"] == []
+
+
+def test_no_hook_waits_longer_for_the_portal_than_the_deadline_and_most_do_not_wait_at_all(
+    make_office: Callable[..., Office],
+) -> None:
+    office = make_office(inbound={"deadline": 0.5})
+    office.portal.faults([{"method": "*", "kind": "slow", "times": -1, "delay_s": 8.0}])
+    hooks = {
+        ("inbound", ID, DID): 0.5, ("route", "1700000000.2", DID): 0.5,
+        ("outbound", "1700000000.3", "8916", "102"): 0.5,
+        ("ring", ID, "101"): 0.0, ("answer", ID, "101"): 0.0, ("hangup", ID, "in"): 0.0,
+    }  # fmt: skip
+    for hook, may_wait_s in hooks.items():
+        began = time.monotonic()
+        assert office.hook(*hook)["B24_RC"] == "ok"
+        # To the hundredth it is measured on a real Asterisk; here a loaded machine has room.
+        assert time.monotonic() - began < may_wait_s + 1.5, hook
+    office.portal.faults([])
