@@ -5,6 +5,7 @@ Business rules live in the database. A wrong key or value is one sentence that n
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import ipaddress
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
+import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from bx24client import keep_secret
+from bx24client import Webhook, keep_secret
 
 DEFAULT_PATH = Path("/etc/itgrix-bx/config.toml")
 _ENV_PREFIX = "ITGRIX_BX__"
@@ -38,6 +40,8 @@ def _address(value: str) -> str:
 
 
 def _networks(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("must name who may connect, at least Asterisk's own 127.0.0.0/8")
     for network in value:
         try:
             ipaddress.ip_network(network)
@@ -49,13 +53,22 @@ def _networks(value: list[str]) -> list[str]:
 def _database_url(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("sqlite:///", "mysql+pymysql://")):
         raise ValueError("must begin with sqlite:/// or mysql+pymysql://")
-    return value
+    return _named(value)
 
 
 def _cdr_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value() and not value.get_secret_value().startswith(("sqlite:///", "mysql+pymysql://")):
         raise ValueError("must begin with mysql+pymysql:// or sqlite:///")
-    return value
+    return _named(value)
+
+
+def _named(value: SecretStr) -> SecretStr:
+    """A URL of a server is one, and names a database."""
+    url = value.get_secret_value()
+    with contextlib.suppress(sa.exc.ArgumentError, ValueError):
+        if not url.startswith("mysql+pymysql://") or sa.make_url(url).database:
+            return value
+    raise ValueError("must look like mysql+pymysql://USER:PASSWORD@HOST/DATABASE (an @ in the password as %40)")
 
 
 def _portal_url(value: SecretStr) -> SecretStr:
@@ -66,6 +79,10 @@ def _portal_url(value: SecretStr) -> SecretStr:
         raise ValueError("must look like https://PORTAL/rest/USER/SECRET/ (Bitrix24: Developer resources, webhook)")
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise ValueError("must be https: plain http would show the secret to everybody on the way")
+    try:
+        Webhook(value.get_secret_value())
+    except ValueError:
+        raise ValueError("must be https://PORTAL/rest/USER/SECRET/ and nothing behind it") from None
     return value
 
 
@@ -244,16 +261,21 @@ def with_environment(
 ) -> Settings:
     """Settings from parsed tables, what the environment says above them. Raises ConfigError."""
     overlaid = copy.deepcopy(dict(tables))
-    _overlay(overlaid, os.environ if environ is None else environ)
-    return from_tables(overlaid, source=source)
+    variables = _overlay(overlaid, os.environ if environ is None else environ)
+    return from_tables(overlaid, source=source, variables=variables)
 
 
-def from_tables(tables: dict[str, Any], *, source: str = "settings") -> Settings:
-    """Settings from already parsed tables. Raises ConfigError."""
+def from_tables(
+    tables: dict[str, Any], *, source: str = "settings", variables: Mapping[tuple[str, ...], str] | None = None
+) -> Settings:
+    """Settings from already parsed tables; `variables` are those whose values come from the environment.
+
+    Raises ConfigError.
+    """
     try:
         settings = Settings.model_validate(_with_secrets(tables, source))
     except ValidationError as error:
-        raise ConfigError(_sentence(error, source)) from None
+        raise ConfigError(_sentence(error, source, variables or {})) from None
     keep_secret(*_secrets_of(settings))
     return settings
 
@@ -275,7 +297,7 @@ def _secrets_of(section: BaseModel) -> Iterator[str]:
 def read(path: Path) -> dict[str, Any]:
     """The tables of a file. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark before the text
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: this is no valid TOML ({error}); correct that line") from None
     except UnicodeDecodeError:
@@ -286,7 +308,9 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _overlay(tables: dict[str, Any], environ: Mapping[str, str]) -> None:
+def _overlay(tables: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """The variables by the path of the key they give."""
+    found: dict[tuple[str, ...], str] = {}
     for name, text in environ.items():
         if not name.startswith(_ENV_PREFIX):
             continue
@@ -299,10 +323,15 @@ def _overlay(tables: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not sections:
             raise ConfigError(f"{name}: names no section; the form is {_ENV_PREFIX}SECTION__KEY")
         table[key] = _value(text)
+        found[*sections, key] = name
+    return found
 
 
 def _value(text: str) -> Any:
-    """A TOML value where it is one (numbers, lists, booleans), else the text itself."""
+    """A list, or text in quotes, as in TOML; else the text itself: what is a number the key knows, "1e5" may be a
+    password."""
+    if not text.startswith(("[", '"', "'")):
+        return text
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
@@ -329,14 +358,33 @@ def _secret(path: str, key: str, source: str) -> str:
         raise ConfigError(f"{source}: {key} names {path}, which cannot be read; correct it or its rights") from None
 
 
-def _sentence(error: ValidationError, source: str) -> str:
+def _sentence(error: ValidationError, source: str, variables: Mapping[tuple[str, ...], str]) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"]]
+    source = variables.get(tuple(path), source)
     key = f"[{'.'.join(path[:-1])}] {path[-1]}" if len(path) > 1 else f"[{path[0]}]"
     if first["type"] == "extra_forbidden":
         return f"{source}: {key} is not a known {'key' if len(path) > 1 else 'section'}{_did_you_mean(path)}"
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace(
+        "Input should be", "must be"
+    )
     return f"{source}: {key}: {reason[0].lower()}{reason[1:]}; correct this value"
+
+
+# How pydantic names what a value is not.
+_WORDS = {
+    "string_type": "must be text in quotes",
+    "path_type": "must be a path in quotes",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list in square brackets",
+    "model_type": "must be a section with keys of its own",
+}
 
 
 def _did_you_mean(path: list[str]) -> str:

@@ -169,6 +169,22 @@ def test_the_certificate_of_asterisk_is_read_from_its_file(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (
+            '[database]\nurl = "mysql+pymysql://"\n',
+            "[database] url: must look like mysql+pymysql://USER:PASSWORD@HOST/",
+        ),
+        ('[database]\nurl = "mysql+pymysql://u:hunter2pw@h:x/d"\n', "[database] url: must look like mysql+pymysql://"),
+        ('[cdr]\nurl = "mysql+pymysql://u:hunter2pw@h/"\n', "[cdr] url: must look like mysql+pymysql://"),
+        ("[fastagi]\nallow = []\n", "[fastagi] allow: must name who may connect"),
+        ('[fastagi]\nallow = "10.0.0.0/8"\n', "[fastagi] allow: must be a list in square brackets"),
+        ("[fastagi]\nlisten = 4575\n", "[fastagi] listen: must be text in quotes"),
+        ('[[fastagi]]\nlisten = "127.0.0.1:1"\n', "[fastagi]: must be a section with keys of its own"),
+        ("[recordings]\ndirectory = 5\n", "[recordings] directory: must be a path in quotes"),
+        ('[recordings]\nmp3 = "maybe"\n', "[recordings] mp3: must be true or false"),
+        ("[journal]\nkeep_days = 1.5\n", "[journal] keep_days: must be a whole number"),
+        ('[inbound]\ndeadline = "soon"\n', "[inbound] deadline: must be a number"),
+        ('[inbound]\nanswer = "fast"\n', "[inbound] answer: must be 'portal' or 'cache'"),
+        ("[inbound]\ndeadline = 99\n", "[inbound] deadline: must be less than or equal to 10"),
         ('[numbers]\ncountry = "ru"\n', "[numbers] country: must be a country's two capital letters, for example RU"),
         ('[numbers]\ncountry = "XX"\n', "[numbers] country: must be a country's two capital letters, for example RU"),
         ('[numbers]\nanonymous = "nobody"\n', "[numbers] anonymous: must be a telephone number of digits alone"),
@@ -180,4 +196,48 @@ def test_what_a_value_must_be_is_said_in_words_not_as_a_pattern(tmp_path: Path, 
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, GOOD + text), {})
     assert says in str(caught.value)
-    assert "pattern" not in str(caught.value)
+    for jargon in ("pattern", "input", "pydantic", "class", "FastAgi", "hunter2pw"):
+        assert jargon not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["rest/abc/hunter2pw/", "rest/1/hunter2pw/profile.json", "rest/1/hunter2pw/?a=b"])
+def test_what_the_client_would_not_take_as_a_webhook_stops_the_start_in_words(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[portal\] webhook: must be https://PORTAL/rest/USER/SECRET/") as caught:
+        load(write(tmp_path, f'[portal]\nwebhook = "https://example.bitrix24.ru/{path}"\n'), {})
+    assert "hunter2pw" not in str(caught.value)
+
+
+def test_a_server_may_be_reached_by_a_socket_by_ipv6_and_with_any_password(tmp_path: Path) -> None:
+    for url in (
+        "u:p%40/ss@[::1]:3306/d",
+        "u@/d?unix_socket=/run/mysqld/mysqld.sock",
+        "u:p/q@db.local/d?charset=utf8mb4",
+    ):
+        assert load(write(tmp_path, GOOD + f'[database]\nurl = "mysql+pymysql://{url}"\n'), {})
+
+
+def test_a_file_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load(path, {}).portal.webhook.get_secret_value().endswith("/hunter2pw/")
+
+
+def test_text_given_by_the_environment_may_look_like_a_number(tmp_path: Path) -> None:
+    environ = {
+        "ITGRIX_BX__AMI__SECRET": "1e5",
+        "ITGRIX_BX__NUMBERS__ANONYMOUS": "70000000000",
+        "ITGRIX_BX__PBX__NAME": '"007"',
+        "ITGRIX_BX__PORTAL__BURST": "250",
+        "ITGRIX_BX__RECORDINGS__MP3": "true",
+    }
+    settings = load(write(tmp_path, GOOD), environ)
+    assert (settings.ami.secret.get_secret_value(), settings.numbers.anonymous) == ("1e5", "70000000000")
+    assert (settings.pbx.name, settings.portal.burst, settings.recordings.mp3) == ("007", 250, True)
+
+
+@pytest.mark.parametrize("name", ["ITGRIX_BX__FASTAGI__LISTN", "ITGRIX_BX__PORTAL__DEFAULT_USER"])
+def test_a_mistake_in_the_environment_names_the_variable_not_the_file(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match=rf"^{name}: \[") as caught:
+        load(path, {name: "x"})
+    assert str(path) not in str(caught.value)

@@ -166,6 +166,11 @@ def test_outbound_without_an_answer_hook_takes_answeredtime(story: Story) -> Non
     assert (result.status_code, result.talk_seconds, result.user_id) == ("200", 21, ANNA)
 
 
+def test_the_time_dial_measured_goes_before_what_the_record_says(story: Story) -> None:
+    story.outbound().hangup(30, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="12", BILLSEC="14")
+    assert (story.outcome().talk_seconds, story.call().talk_source) == (12, "ANSWEREDTIME")
+
+
 def test_outbound_talk_runs_from_the_clients_answer_to_the_trunk_legs_end(story: Story) -> None:
     story.outbound().answer(4).hangup(10, own=False, direction="out", HANGUPCAUSE="16")
     story.hangup(10.2, direction="out", DIALSTATUS="ANSWER", ANSWEREDTIME="6", recording="out.wav")
@@ -212,6 +217,12 @@ def test_an_inbound_call_forwarded_to_a_mobile_stays_inbound_and_ends_with_the_c
     story.answer(6).hangup(20, own=False).hangup(20.4, DIALSTATUS="ANSWER")
     call = story.call()
     assert (call.direction, call.client_number, call.talk_seconds) == ("in", "+79161234567", 14)
+
+
+def test_a_call_known_by_its_route_alone_stays_inbound_when_it_is_forwarded(story: Story) -> None:
+    story.tell(0, Kind.ROUTE, own_channel=True, client_number="+79161234567", did="74950000001")
+    story.outbound(3, "101", "+79031112233").hangup(9, DIALSTATUS="BUSY")
+    assert (story.call().direction, story.outcome().status_code) == ("in", "304")
 
 
 def test_a_mobile_that_no_answer_was_told_of_talked_for_the_extension_it_was_forwarded_from(story: Story) -> None:
