@@ -196,3 +196,19 @@ def test_a_second_part_with_the_hooks_is_told_so_too(served: Served) -> None:
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 1
     assert f"[fastagi] listen 127.0.0.1:{served.agi[1]}: Address already in use" in second.stderr
+
+
+def test_a_played_call_tells_what_the_dialplan_would_be_told(served: Served) -> None:
+    play = [sys.executable, "-m", "itgrix_bx", "--config", str(served.config), "emulator", "asterisk", "--talk", "0.1"]
+    nobody = subprocess.run(play, capture_output=True, text=True, timeout=60, check=False)
+    assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
+    assert "is `itgrix-bx serve` running?" in nobody.stderr
+    served.start()
+    served.ready()
+    told = subprocess.run(
+        [*play, "--answered-by", "101"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert "ms  B24_STATE=deferred  B24_RC=ok" in told
+    assert "see: itgrix-bx calls show " in told
+    wrong = subprocess.run([*play, "--talk", "-1"], capture_output=True, text=True, timeout=60, check=False)
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)

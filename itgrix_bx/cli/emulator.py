@@ -39,7 +39,14 @@ def portal(listen: str, latency: str, seed: str | None) -> None:
 @click.option("--caller", default="89161234567", show_default=True, help="The client's number.")
 @click.option("--did", default="74950000001", show_default=True, help="The number dialled.")
 @click.option("--answered-by", metavar="EXTENSION", help="Who answers; `route` for the responsible; nobody: missed.")
-@click.option("--talk", "talk_s", default=2.0, show_default=True, help="Seconds of talk.")
+@click.option(
+    "--talk",
+    "talk_s",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds of talk.",
+)
 @click.pass_obj
 def asterisk(context: Context, caller: str, did: str, answered_by: str | None, talk_s: float) -> None:
     """Play one inbound call to the running service, as the dialplan would."""

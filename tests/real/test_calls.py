@@ -93,6 +93,8 @@ def _check(day: Day, name: str) -> None:
     assert call["portal_call_id"] == row["CALL_ID"], told
     talked = [leg["extension"] for leg in call["legs"] if leg["answered_at"]]
     assert talked == [extension(number, which) for which in expected.legs], told
+    if expected.route:  # rung before anybody else
+        assert call["legs"][0]["extension"] == extension(number, expected.route), told
     _check_cards(day, number, expected, call)
     _check_recording(day, expected, call, row)
 
@@ -127,7 +129,8 @@ def _check_recording(day: Day, expected: Measured, call: dict[str, Any], row: di
 
 def test_the_client_waited_for_the_portal_and_was_led_to_the_manager(on_sqlite: Day) -> None:
     log = on_sqlite.office.asterisk.log.read_text(errors="replace")
-    assert "AFTER inbound rc=ok state=registered route=1201" in log
+    for name in ("responsible_answers", "responsible_does_not_answer"):
+        assert f"AFTER inbound rc=ok state=registered route={extension(ALL[name][0], 1)}" in log
     assert "AFTER outbound rc=ok state=registered" in log
 
 
