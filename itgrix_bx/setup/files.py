@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 import tomllib
@@ -12,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli_w
+import tomlkit
 
 
 def write(path: Path, changes: dict[str, dict[str, Any]], *, mode: int = 0o600) -> Path | None:
@@ -20,13 +22,14 @@ def write(path: Path, changes: dict[str, dict[str, Any]], *, mode: int = 0o600) 
 
     Raises OSError, and tomllib.TOMLDecodeError when the present file is broken.
     """
-    tables = merged(tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, changes)
+    text = _edited(path.read_text(encoding="utf-8-sig") if path.exists() else "", changes)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = None
     if path.exists():
         kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
         shutil.copy2(path, kept)
-    _replace(path, tomli_w.dumps(tables), mode)
+        os.chmod(kept, mode)
+    _replace(path, text, mode)
     return kept
 
 
@@ -38,6 +41,20 @@ def merged(tables: Mapping[str, Any], changes: Mapping[str, dict[str, Any]]) -> 
         kept = {key: value for key, value in found.get(section, {}).items() if key not in others}
         found[section] = kept | values
     return found
+
+
+def _edited(text: str, changes: Mapping[str, dict[str, Any]]) -> str:
+    """What is not changed stays to the letter: comments, and the marks by which the installer finds its own lines."""
+    wanted = merged(tomllib.loads(text), changes)
+    document = tomlkit.parse(text)
+    for section in changes:
+        table: Any = document.setdefault(section, tomlkit.table())
+        for key in [key for key in table if key not in wanted[section]]:
+            del table[key]
+        for key, value in changes[section].items():
+            if table.get(key) != value:
+                table[key] = value
+    return tomlkit.dumps(document)
 
 
 def why_not(path: Path) -> str | None:
@@ -63,7 +80,16 @@ def _replace(path: Path, text: str, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, mode)
+        if path.exists():
+            _as_before(Path(name), path.stat())
         Path(name).rename(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _as_before(file: Path, before: os.stat_result) -> None:
+    """Who could read what is replaced still can, but for everybody: the service's user is in its group."""
+    with contextlib.suppress(PermissionError):
+        os.chown(file, before.st_uid, before.st_gid)
+        file.chmod(stat.S_IMODE(before.st_mode) & 0o660)

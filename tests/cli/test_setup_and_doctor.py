@@ -10,6 +10,7 @@ import stat
 import time
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from itgrix_bx.cli import main
+from itgrix_bx.config import load
 from itgrix_bx.emulator.portal import PortalEmulator
+from itgrix_bx.pbx.installer.own_config import manager_user, with_user, without_user
 from itgrix_bx.setup import checks, own_service
 from tests.pbx.database import create, fill, rows_of
 
@@ -221,6 +224,32 @@ def test_setup_writes_whole_paths_and_nobody_else_may_read_what_it_makes(
     assert stat.S_IMODE((machine.directory / "spool").stat().st_mode) == 0o700
 
 
+def test_the_services_user_can_still_read_what_setup_wrote_again(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    os.chown(machine.config, os.getuid(), os.getgid())
+    machine.config.chmod(0o640)
+    assert machine.run("setup", "--yes", "--country", "DE").exit_code == 0
+    assert stat.S_IMODE(machine.config.stat().st_mode) == 0o640
+    machine.config.chmod(0o644)
+    assert machine.run("setup", "--yes", "--country", "RU").exit_code == 0
+    assert stat.S_IMODE(machine.config.stat().st_mode) == 0o640
+    (copy, *_) = [path for path in machine.directory.iterdir() if path.name.startswith("config.toml.")]
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+def test_setup_again_leaves_every_other_line_as_it_is(machine: Machine) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes")
+    theirs = '\n# Ромашка, офис  # (c) admin\n[pbx]\nname = "office-"   # прежний\n'
+    installed = with_user(machine.config, "itgrix-bx", "s3cret-of-the-manager") + theirs.encode()
+    machine.config.write_bytes(installed)
+    assert machine.run("setup", "--yes").exit_code == 0
+    assert machine.config.read_bytes() == installed
+    assert machine.run("setup", "--yes", "--country", "DE", "--default-user", "11").exit_code == 0
+    assert machine.config.read_text().replace("= 11", "= 1") == installed.decode() + '\n[numbers]\ncountry = "DE"\n'
+    assert manager_user(machine.config) == "s3cret-of-the-manager"
+    assert theirs in without_user(machine.config).decode()
+
+
 def test_recordings_that_are_not_there_yet_are_said_and_taken(machine: Machine) -> None:
     nowhere = str(machine.directory / "nowhere")
     result = machine.setup("--webhook-file", str(machine.secret), "--yes", "--recordings", nowhere)
@@ -358,6 +387,35 @@ def test_doctor_looks_at_the_records_of_the_pbx(machine: Machine) -> None:
     fill(records, *rows_of(["busy"]))
     there = machine.doctor()[1]["call records"]
     assert (there["result"], there["found"].startswith("CDR and CEL, the newest")) == ("ok", True)
+
+
+def test_doctor_says_when_the_disk_is_full_and_the_default_user_is_gone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:1")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    monkeypatch.setenv("ITGRIX_BX__PORTAL__DEFAULT_USER", "14")
+    found = machine.doctor()[1]
+    assert (found["spool"]["result"], found["spool"]["cure"]) == ("warning", "free space")
+    assert found["default user"]["found"] == "user 14 is not an active user of the portal"
+    assert found["default user"]["result"] == "bad"
+
+
+def test_doctor_says_when_our_clock_is_not_the_portals() -> None:
+    now = datetime.now(UTC)
+    assert checks._clock(now - timedelta(seconds=30)).result == checks.OK
+    for theirs in (now - timedelta(seconds=90), now + timedelta(seconds=90)):
+        check = checks._clock(theirs)
+        assert (check.result, "NTP" in check.cure) == (checks.BAD, True)
+
+
+def test_doctor_says_when_we_listen_on_the_port_of_freepbx_itself(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.setup("--webhook-file", str(machine.secret), "--yes", "--listen", "127.0.0.1:4573")
+    monkeypatch.setattr(socket, "create_connection", lambda *_: socket.socket())
+    check = checks.fastagi(load(machine.config))
+    assert (check.result, "4575" in check.cure) == ("warning", True)
 
 
 def test_doctor_warns_of_a_host_name_that_makes_asterisk_wait(monkeypatch: pytest.MonkeyPatch) -> None:
