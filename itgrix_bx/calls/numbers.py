@@ -11,7 +11,6 @@ import phonenumbers
 # (bitrix24-rest: "poison finish"), so nothing longer may ever leave here.
 LONGEST = 20
 _NOT_DIALLABLE = re.compile(r"[^0-9+]")
-_ANONYMOUS = frozenset({"anonymous", "unknown", "unavailable", "private", "restricted", "withheld", "blocked"})
 
 
 @lru_cache(maxsize=20_000)
@@ -28,10 +27,7 @@ def e164(raw: str, country: str) -> str:
 
 def spelling(raw: str) -> str:
     """Only the digits of a number as it came, after a `+` when it began with one; "" when it holds no number."""
-    raw = raw.strip()[:64]
-    if raw.lower() in _ANONYMOUS:
-        return ""
-    number = _NOT_DIALLABLE.sub("", raw)
+    number = _NOT_DIALLABLE.sub("", raw.strip()[:64])
     digits = number.replace("+", "")
     return "+" + digits if digits and number.startswith("+") else digits
 

@@ -6,8 +6,9 @@ from bx24client import Bitrix24, Budget
 from itgrix_bx.calls.call import Call, fold
 from itgrix_bx.calls.directory import Directory, Employee
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.delivery.cards import Cards
+from itgrix_bx.delivery.cards import Cards, wanted
 from itgrix_bx.emulator.portal import PortalEmulator
+from tests.calls.conftest import Story, people
 from tests.service.conftest import eventually
 
 PEOPLE = Directory.of([Employee(11, "A", True, "101"), Employee(12, "B", True, "102")], {}, synced=True)
@@ -76,3 +77,9 @@ def test_who_lost_and_who_talks() -> None:
     assert wanted(fold(events), PEOPLE) == {11}
     events.append(Event("1.1", Kind.HANGUP, 6.0, {"own_channel": True, "variables": {}}))
     assert wanted(fold(events), PEOPLE) == frozenset()
+
+
+def test_a_call_that_is_none_of_the_crms_has_no_card() -> None:
+    ringing = Story().inbound().ring(1, "101")
+    assert wanted(ringing.call(), people()) == {11}
+    assert wanted(ringing.tell(2, Kind.SKIPPED, reason="a rule").call(), people()) == frozenset()
