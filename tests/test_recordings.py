@@ -563,3 +563,12 @@ def test_what_cannot_be_converted_is_sent_as_it_is_and_said_once(
         loaded = mp3_shelf.load("in.wav")
         assert (loaded.content, loaded.suffix) == (content, "wav")
     assert len([record for record in caplog.records if why in record.getMessage()]) == 1
+
+
+def test_a_recording_larger_than_the_portal_takes_is_refused_and_not_read(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wav(shelf.directory / "in-1.wav", 2.0)
+    monkeypatch.setattr(collect, "_LARGEST", 16_000)
+    with pytest.raises(RefusedError, match="larger than"):
+        shelf.load("in-1.wav")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bx24client import Bitrix24, BitrixError, Budget, Command, errors
+from bx24client import Bitrix24, BitrixError, Budget, Command, errors, keep_secret
 from bx24client.errors import plain, portal_error
 
 from .scripted import ScriptedPortal, answers, page, refuses
@@ -79,6 +79,12 @@ def test_a_hostile_text_becomes_one_short_line() -> None:
     text = plain("a\r\nFake log line\x1b[31m\u2028" + "x" * 10_000)
     assert len(text) <= 300
     assert text.isprintable()
+
+
+def test_a_secret_at_the_place_where_a_text_is_cut_is_hidden_whole() -> None:
+    keep_secret("a-secret-that-is-cut-in-two")
+    for before in range(270, 300):
+        assert "a-secret" not in plain("x" * before + "a-secret-that-is-cut-in-two and more" * 3)
 
 
 def test_errors_survive_pickling() -> None:
