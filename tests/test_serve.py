@@ -56,7 +56,7 @@ class Served:
             return True
 
     def ready(self) -> dict[str, object]:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/healthz", timeout=2) as answer:
