@@ -55,7 +55,9 @@ _QUEUE_S = 1.0  # the longest a write waits behind others
 _UNREACHED = Phrase("check [database] url and that the server runs")
 _CURES = {  # by what the driver says; for a file "that the server runs" is no help
     "database is locked": Phrase("another program holds the database file: end it, or let its backup come to an end"),
-    "unable to open database file": Phrase("create its directory and give it to the service's user, or run `itgrix-bx setup`"),
+    "unable to open database file": Phrase(
+        "create its directory and give it to the service's user, or run `itgrix-bx setup`"
+    ),
     "readonly database": Phrase("give the file and its directory to the service's user"),
     "disk is full": Phrase("free space on its disk"),
 }

@@ -151,7 +151,7 @@ def test_a_database_that_cannot_be_opened_is_named_with_its_cure(tmp_path: Path)
     for args in (("calls", "list"), ("users", "list"), ("db", "check"), ("db", "upgrade")):
         result = machine.run(*args)
         assert (result.exit_code, result.output.count("\n")) == (1, 1)
-        assert f"({nowhere}); create its directory and give it to the service's user, or run `itgrix-bx setup`" in result.output
+        assert f"({nowhere}); create its directory and give it to the service's user" in result.output
 
 
 def test_nobody_else_may_read_the_journal_that_upgrade_makes(tmp_path: Path) -> None:
