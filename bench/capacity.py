@@ -144,7 +144,9 @@ def _operating_row(conditions: Conditions, score: Score, allowed: float) -> list
 
 
 def _limits(conditions: Conditions) -> theory.Limits:
-    return theory.Limits(conditions.rate, conditions.limit_s, conditions.window_s, conditions.billing)
+    return theory.Limits(
+        conditions.rate, conditions.limit_s, conditions.window_s, conditions.billing, conditions.deadline_s
+    )
 
 
 # --- finish blocked ------------------------------------------------------------------------------

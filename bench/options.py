@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser, latency: list[str]) -> None:
     option("--burst", type=int, default=plain.burst)
     option("--empty-bucket", action="store_true", help="do not begin with the bucket at its threshold")
     option("--limit", type=float, default=plain.limit_s, help="seconds a method may work in the window")
+    option("--known", type=float, help="what the product takes that limit for at first; default: what it is")
     option("--window", type=float, default=plain.window_s, help="seconds")
     option("--deadline", type=float, default=plain.deadline_s, help="[inbound] deadline")
     option("--caller", type=float, default=plain.caller_s, help="how long a reference client lets its caller wait")
@@ -59,6 +60,7 @@ def conditions(options: argparse.Namespace) -> Conditions:
         full_bucket=not options.empty_bucket,
         limit_s=options.limit,
         window_s=options.window,
+        known_s=options.known,
         deadline_s=options.deadline,
         caller_s=options.caller,
         patience_s=options.patience,

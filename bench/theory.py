@@ -2,7 +2,10 @@
 
 A call is a handful of commands, each with its working time. Three limits:
 
-- `R` requests a second. A batch of up to 50 commands is one request.
+- `R` requests a second. A batch of up to 50 commands is one request. Callers come at random and wait `D` seconds at
+  most, so a request for them is held back as long as its first caller allows and serves those who came meanwhile:
+  `1 / (T + 1 / n)` requests a second, where `T + (1 + n * T) * work` is `D` without the network. Search, registration
+  and card go in one such request, or search in one and the rest in another that may end `CARD_S` later.
 - Working time, billed to methods: a method may work `L = limit / window` seconds a second, so calls a second
   `n <= L / c` for each method's `c`. Commands of 0.1 s and less are free.
 - Working time, batches billed whole: a command that goes alone is billed to its method as above and costs a request;
@@ -11,8 +14,8 @@ A call is a handful of commands, each with its working time. Three limits:
   Requests are best spent on the commands that work longest, so taking those first is the optimum.
 
 `n` is the largest rate that fits, the best over the ways to send a recording: its content; a first step and an upload
-(which cannot be batched and is not billed); an address the portal fetches. Deadlines and time on the network are left
-out: it is a bound, not a promise.
+(which cannot be batched and is not billed); an address the portal fetches. Outcomes and recordings have no deadline,
+and ride with callers for nothing: it is a bound, not a promise. Without `D` callers may wait for ever.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.verdict import CARD_S
 from itgrix_bx.emulator.portal.latency import Latency
 
 Billing = Literal["off", "method", "batch"]
@@ -39,6 +43,7 @@ class Limits:
     limit_s: float
     window_s: float
     billing: Billing
+    deadline_s: float = math.inf
 
     @property
     def share(self) -> float:
@@ -56,7 +61,7 @@ class Step:
 
 def calls_per_min(latency: Latency, limits: Limits) -> float:
     """What the limits allow for a recorded call that its responsible answers."""
-    return max(_most(way, limits) for way in ways(latency))
+    return max(_most(way, limits, latency) for way in ways(latency))
 
 
 def in_batches_per_min(latency: Latency, limits: Limits) -> float:
@@ -74,18 +79,32 @@ def ways(latency: Latency) -> list[list[Step]]:
     return [common + way for way in recording]
 
 
-def _most(steps: Sequence[Step], limits: Limits) -> float:
+def callers_requests(n: float, latency: Latency, deadline_s: float) -> float:
+    """The fewest requests a second that answer `n` callers a second in time, with their cards."""
+    search, register, show = (latency.of(_CALL + method) for method in ("searchCrmEntities", "register", "show"))
+    ends_s = deadline_s - latency.network_s
+    together = _requests(n, ends_s, search + register + show)
+    return min(together, _requests(n, ends_s, search) + _requests(n, ends_s + CARD_S, register + show))
+
+
+def _requests(n: float, ends_s: float, work_s: float) -> float:
+    held_s = (ends_s - work_s) / (1 + n * work_s)
+    return 1 / (held_s + 1 / n) if held_s > 0 else math.inf
+
+
+def _most(steps: Sequence[Step], limits: Limits, latency: Latency) -> float:
     low, high = 0.0, 1000.0
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _fits(middle, steps, limits) else (low, middle)
+        low, high = (middle, high) if _fits(middle, steps, limits, latency) else (low, middle)
     return 60 * low
 
 
-def _fits(n: float, steps: Sequence[Step], limits: Limits) -> bool:
+def _fits(n: float, steps: Sequence[Step], limits: Limits, latency: Latency) -> bool:
     rate = limits.rate_per_s or math.inf
     batched = [step.seconds for step in steps if not step.alone]
-    spare = rate - n * (len(steps) - len(batched)) - n * len(batched) / BATCH
+    batches = max(n * len(batched) / BATCH, callers_requests(n, latency, limits.deadline_s))
+    spare = rate - n * (len(steps) - len(batched)) - batches
     if spare < 0:
         return False
     if limits.billing != "batch":

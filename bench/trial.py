@@ -35,7 +35,8 @@ Meanwhile = Callable[[Portal], Awaitable[None]]
 @dataclass(frozen=True)
 class Conditions:
     """What a trial is run under. Rates a minute, times in seconds, `cold` from 0 to 1; `deadline_s` is the product's,
-    `caller_s` how long a reference client lets its caller wait."""
+    `caller_s` how long a reference client lets its caller wait, `known_s` what the product takes the limit of working
+    time for at first (None: what it is)."""
 
     client: str = PRODUCT
     per_min: float = 60.0
@@ -53,6 +54,7 @@ class Conditions:
     billing: Billing = "off"
     limit_s: float = 480.0
     window_s: float = 600.0
+    known_s: float | None = None
     deadline_s: float = 1.5
     caller_s: float = 30.0
     patience_s: float = 60.0
@@ -73,7 +75,8 @@ class Conditions:
     @property
     def configuration(self) -> dict[str, dict[str, Any]]:
         """The product's configuration."""
-        portal = {"requests_per_second": self.rate, "burst": self.burst} if self.rate else UNLIMITED
+        portal = {"requests_per_second": self.rate, "burst": self.burst} if self.rate else dict(UNLIMITED)
+        portal["working_time"] = self.known_s or self.limit_s
         made: dict[str, dict[str, Any]] = {"portal": portal, "inbound": {"deadline": self.deadline_s}}
         for section, keys in self.changes.items():
             made[section] = made.get(section, {}) | keys

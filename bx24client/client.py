@@ -35,11 +35,11 @@ from bx24client.gate import Gate
 from bx24client.health import Health
 from bx24client.limits import LANES, Budget
 from bx24client.pages import Listing
-from bx24client.planner import WANTED_WITHIN_S, Load, Parcel, Planner
+from bx24client.planner import WANTED_WITHIN_S, Load, Parcel, Planner, is_batch
 from bx24client.telephony import UploadUrl, read_file_id
 from bx24client.transport import JsonBody, Reply, Timeouts, Transport
 from bx24client.upload import Multipart
-from bx24client.worktime import Worktime
+from bx24client.worktime import CAUTIOUS_S, Worktime
 
 T = TypeVar("T")
 
@@ -57,7 +57,8 @@ class Bitrix24:
 
     `auth`: address of an incoming webhook, or any Auth. `budget`: None makes one for an ordinary plan
     (2 requests a second, burst 50). `ca_file`: certificates of a portal with its own authority.
-    `on_moved`: told the new base address when the portal was renamed.
+    `on_moved`: told the new base address when the portal was renamed. `working_time_s`: seconds of one method's work in
+    ten minutes that the portal allows at least.
 
     Every call raises a BitrixError (see errors.py) and nothing else, except ValueError for parameters
     that have no form on the wire.
@@ -71,13 +72,14 @@ class Bitrix24:
         budget: Budget | None = None,
         ca_file: str | None = None,
         on_moved: Callable[[str], None] | None = None,
+        working_time_s: float = CAUTIOUS_S,
     ) -> None:
         self.auth: Auth = Webhook(auth) if isinstance(auth, str) else auth
         self.timeouts = timeouts or Timeouts()
         self.budget = budget or Budget()
         self.durations = Durations()
         self.health = Health()
-        self._worktime = Worktime(self.durations)
+        self._worktime = Worktime(self.durations, cautious_s=working_time_s)
         planner = Planner(self.budget, self._worktime, lambda: self.durations.round_trip() or _ROUND_TRIP_S)
         self._gate = Gate(planner, self._carry)
         self._transport = Transport(self.auth.portal, ca_file=ca_file, on_moved=on_moved)
@@ -199,6 +201,12 @@ class Bitrix24:
             free = all(self._worktime.room(method) > 0 for method in methods)
             work = sum(map(self._worktime.cost, methods))
             return free and (len(methods) < 2 or work <= self._worktime.batch_room_s())
+
+    @property
+    def bills_batches(self) -> bool:
+        """Whether the portal bills the working time of a batch as a whole: what can go alone had better."""
+        with self._gate.lock:
+            return self._worktime.bills_batches
 
     def upload(
         self,
@@ -343,7 +351,9 @@ class Bitrix24:
 
     def _unanswered(self, going: Load, error: BitrixError) -> None:
         """A request failed as a whole: what may be sent again waits again, the others hear of it."""
-        again = [parcel for parcel in going if _again(error, parcel, self.budget.clock())]
+        # A batch refused for the time of all batches is no fault of its commands: they wait, or leave alone.
+        waits = isinstance(error, RateLimited) or (isinstance(error, MethodBlocked) and is_batch(going))
+        again = [parcel for parcel in going if _again(error, parcel, self.budget.clock(), waits=waits)]
         for parcel in going:
             parcel.tries += 1
             if parcel not in again:
@@ -485,11 +495,11 @@ def _never_arrived(error: BitrixError | None) -> bool:
     return isinstance(error, NotSent) and not isinstance(error, MovedTooFar)
 
 
-def _again(error: BitrixError, parcel: Parcel, now: float) -> bool:
-    """Whether a parcel may be sent once more after its request failed as a whole."""
+def _again(error: BitrixError, parcel: Parcel, now: float, *, waits: bool) -> bool:
+    """Whether a parcel may be sent once more after its request failed as a whole. `waits`: it was too early for it."""
     if now >= parcel.ends_by:
         return False
-    if isinstance(error, RateLimited):
+    if waits:
         return True
     return parcel.tries + 1 < ATTEMPTS and parcel.idempotent and isinstance(error, AnswerLost)
 

@@ -10,13 +10,17 @@ waits is gathered and leaves together, at a steady pace a little below the porta
   otherwise be late or fill more than one batch;
 - cards that found no room there, and what is for later (outcome, recording, background), leave in loads of
   their own, each kind with its share of the pace, so that none starves.
+
+Where the portal bills batches as a whole, their working time is as scarce as places, and callers need it most. Then
+what is for later also leaves alone, what works longest first, billed to its own method: whenever more of the batches'
+time is taken than of the bucket. The rest leaves in batches, what is shortest first, as far as callers will leave room.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,8 +39,12 @@ WANTED_WITHIN_S: Final[dict[str, float]] = {
 # bucket run empty, for the next rush.
 PACE: Final = 0.5
 _SHARES: Final = {CALLER: 7, CARD: 2, LATER: 1}  # of the pace, among the kinds of load that are busy
+_MORE_CALLERS = 1.3  # than lately: they come at random
+_EARLIER_S = 0.05  # than the last moment: who looks a little late would find no room for the last of them
+_LOOK_S = 0.1
 _BUSY_S = 5.0  # a kind counts as busy this long after its last departure
 _DEMAND_S = 10.0
+_LIVE_WORK_S = 30.0  # over which is measured what callers and cards want of the batches' working time
 # Places are plenty while no more than this share of the bucket is taken, by who would leave at once.
 _PLENTY: Final = {CALLER: 0.5, CARD: 0.5, LATER: 0.2}
 # Seconds of work in a batch without a caller who can be answered in time: so much, or up to the second number when more
@@ -95,6 +103,11 @@ class Parcel:
         return self.chain or self.errand is not None
 
     @property
+    def is_batch(self) -> bool:
+        """Whether it is a batch even when nothing else leaves with it."""
+        return self.chain or len(self.commands) > 1
+
+    @property
     def idempotent(self) -> bool:
         return self.errand is None and all(command.idempotent for command in self.commands.values())
 
@@ -114,6 +127,7 @@ class Planner:
         self._number = 0
         self._left_at = dict.fromkeys(_SHARES, -math.inf)
         self._asked: deque[float] = deque()
+        self._live_work: deque[tuple[float, float]] = deque()  # when, seconds: batches of callers and cards
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -141,7 +155,7 @@ class Planner:
 
     def came_back(self, load: Load, *, counted: bool) -> None:
         """A load is answered or given up; not `counted` when the portal never saw its request."""
-        self._worktime.came_back(method for parcel in load for method in parcel.methods)
+        self._worktime.came_back(_methods(load), batch=is_batch(load))
         if not counted:
             self._budget.give_back()
 
@@ -162,13 +176,23 @@ class Planner:
             waiting = self._in_order(kind)
             if not waiting:
                 continue
-            load = self._load(waiting)
-            wait = self._wait_of(load, waiting, kind) if load else self._opens_in(waiting)
-            if wait <= 0:
-                self._leave(load, kind)
-                return load
-            soonest = wait if soonest is None else min(soonest, wait)
+            for load, wait in self._ways(waiting, kind):
+                if wait <= 0:
+                    self._leave(load, kind)
+                    return load
+                soonest = wait if soonest is None else min(soonest, wait)
         return soonest
+
+    def _ways(self, waiting: Sequence[Parcel], kind: str) -> Iterator[tuple[Load, float]]:
+        """What could leave next of a kind, and in how many seconds."""
+        spread = kind == LATER and self._worktime.bills_batches
+        load = self._load(sorted(waiting, key=self._cost) if spread else waiting, kind)
+        if not load:
+            yield load, self._opens_in(waiting)
+        elif not spread or is_batch(load):
+            yield load, self._wait_of(load, waiting, kind)
+        if spread and (longest := self._longest(waiting)):
+            yield [longest], self._spare_in(longest)
 
     def given_up(self) -> Load:
         """Take out the parcels whose time is over, or whose place cannot be free in time."""
@@ -193,6 +217,7 @@ class Planner:
             and self._plenty(parcel.kind)
             and self._budget.delay(parcel.lane) <= 0
             and self._open(parcel, Counter())
+            and not (parcel.is_batch and self._cost(parcel) > self._batch_room_s(parcel.kind))
         )
 
     # --- which ----------------------------------------------------------------------------------
@@ -205,23 +230,25 @@ class Planner:
             mine += [p for p in free if p.kind == CARD]
         return sorted(mine, key=lambda p: (_RANK[p.lane] if kind != LATER else 0, p.wanted_by, p.number))
 
-    def _load(self, waiting: Sequence[Parcel]) -> Load:
+    def _load(self, waiting: Sequence[Parcel], kind: str) -> Load:
         load: Load = []
         counts: Counter[str] = Counter()
         work, most, size = 0.0, math.inf, 0
+        batch_room_s = self._batch_room_s(kind)
         rooms = {kind: self._room_of(kind, waiting) for kind in _ROOM_S}
         for parcel in waiting:
             cost = self._cost(parcel)
             limit = self._room_for(parcel, cost, rooms)
             if not self._open(parcel, counts) or _overtakes(parcel, load):
                 continue
-            if not load and (parcel.alone or not self._batches_have_room(cost)):
+            if parcel.is_batch and cost > batch_room_s:
+                continue
+            if not load and (parcel.alone or cost > batch_room_s):
                 return [parcel]
             full = (
                 sum(len(p.commands) for p in load) + len(parcel.commands) > MAX_COMMANDS
-                or work + cost > min(most, limit)
+                or work + cost > min(most, limit, batch_room_s)
                 or size + parcel.size > _MAX_BYTES
-                or not self._batches_have_room(work + cost)
             )
             if load and (full or parcel.alone):
                 continue
@@ -245,8 +272,22 @@ class Planner:
         wanted = Counter(map(str.casefold, parcel.methods))
         return all(counts[method] + count <= self._worktime.room(method) for method, count in wanted.items())
 
-    def _batches_have_room(self, work: float) -> bool:
-        return work <= self._worktime.batch_room_s()
+    def _batch_room_s(self, kind: str) -> float:
+        return self._worktime.batch_room_s(None if kind in LIVE else self._live_work_a_second())
+
+    def _live_work_a_second(self) -> float:
+        now = self._clock()
+        while self._live_work and self._live_work[0][0] < now - _LIVE_WORK_S:
+            self._live_work.popleft()
+        if not self._live_work:
+            return 0.0
+        lately = sum(seconds for _, seconds in self._live_work) / max(_BUSY_S, now - self._live_work[0][0])
+        return lately * _MORE_CALLERS
+
+    def _longest(self, waiting: Sequence[Parcel]) -> Parcel | None:
+        """Which of those who may leave spares batches most by leaving alone."""
+        may = [p for p in waiting if not p.is_batch and self._open(p, Counter()) and not _overtakes(p, [])]
+        return max(may, key=self._cost, default=None)
 
     def _cost(self, parcel: Parcel) -> float:
         unknown = UNKNOWN_S if parcel.kind in LIVE else _UNKNOWN_LATER_S
@@ -258,16 +299,29 @@ class Planner:
         now = self._clock()
         head = load[0]
         room = self._budget.delay(head.lane, now - head.since)
-        if self._plenty(kind):
+        spread = kind == LATER and self._worktime.bills_batches
+        if self._plenty(kind) and not spread:
             return room
         leaves_at = self._paced_at(kind)
         if kind == CALLER:
-            leaves_at = min(leaves_at, self._callers_need(load, waiting))
+            # Where others make use of every place, callers leave as late as they may.
+            need = self._callers_need(load, waiting)
+            leaves_at = need if self._worktime.bills_batches and need < math.inf else min(leaves_at, need)
         elif kind == CARD:
             leaves_at = self._cards_need(load)
-        elif len(load) < len(waiting):  # more than one batch can take: there is nothing to gather
+        elif len(load) < len(waiting) and not spread:
+            # More than one batch can take: there is nothing to gather.
             leaves_at = now
         return max(room, leaves_at - now)
+
+    def _spare_in(self, parcel: Parcel) -> float:
+        """Seconds until a place is worth less than the time in a batch: less of the bucket is taken than of that."""
+        room_s = self._batch_room_s(LATER)
+        taken = 1.0 - min(1.0, room_s / self._worktime.limit_s)
+        over = self._budget.level() + 1.0 - taken * self._budget.room
+        room = self._budget.delay(parcel.lane, self._clock() - parcel.since)
+        # What is taken of the time changes too: who looked again at the very moment would look for ever.
+        return max(room, _LOOK_S, over / self._budget.rate) if over > 0 else room
 
     def _paced_at(self, kind: str) -> float:
         now = self._clock()
@@ -288,13 +342,13 @@ class Planner:
 
         The cards that fit count too: one that misses its caller's batch comes two batches later.
         """
-        callers = [p for p in load if p.kind == CALLER]
         counts = LIVE if self._cards_fit(waiting) else {CALLER}
         if any(p.kind in counts for p in waiting if p not in load):
             return -math.inf
         needed = sum(self._cost(p) for p in load if p.kind in counts) + self._overhead()
-        latest = min(p.wanted_by for p in callers) - needed
-        return latest if latest > self._clock() - needed else math.inf  # too late already: no need to hurry
+        # For whom it is too late already there is no need to hurry.
+        in_time = [p.wanted_by for p in load if p.kind in counts and p.wanted_by > self._clock()]
+        return min(in_time, default=math.inf) - needed - _EARLIER_S
 
     def _cards_fit(self, waiting: Sequence[Parcel]) -> bool:
         """Whether cards are work that a caller's load can take along at all."""
@@ -306,9 +360,22 @@ class Planner:
 
     def _leave(self, load: Load, kind: str) -> None:
         self._waiting = [p for p in self._waiting if p not in load]
-        self._left_at[kind] = self._clock()
         self._budget.take()
-        self._worktime.left(method for parcel in load for method in parcel.methods)
+        batch = is_batch(load)
+        self._worktime.left(_methods(load), batch=batch)
+        if batch or not self._worktime.bills_batches:
+            self._left_at[kind] = self._clock()
+        if batch and kind in LIVE:
+            self._live_work.append((self._clock(), sum(map(self._cost, load))))
+
+
+def _methods(load: Load) -> Iterator[str]:
+    return (method for parcel in load for method in parcel.methods)
+
+
+def is_batch(load: Load) -> bool:
+    """Whether a load is sent as a batch."""
+    return len(load) > 1 or load[0].is_batch
 
 
 def _overtakes(parcel: Parcel, load: Load) -> bool:

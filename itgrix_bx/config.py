@@ -153,6 +153,7 @@ class Portal(_Section):
     default_user: int = Field(default=1, ge=1)
     requests_per_second: float = Field(default=2.0, gt=0, le=100)
     burst: int = Field(default=50, ge=1, le=1000)
+    working_time: float = Field(default=420.0, ge=1)  # seconds of one method's work in ten minutes
     shared_budget: bool = False
 
 

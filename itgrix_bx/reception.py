@@ -193,7 +193,7 @@ class Reception:
         lane = "caller" if waiting else "card"
         if not search:
             self._portal.submit(self._register_parcel(call, answer, until, lane))
-        elif self._fit(_SEARCH, _REGISTER) and self._portal.plenty:
+        elif self._fit(_SEARCH, _REGISTER) and self._portal.plenty and self._portal.has_room(_SEARCH, _REGISTER):
             self._portal.submit(self._chain(call, answer, until, lane, deals=deals))
         else:
             # A lead the registration makes must not be found as if it had been there before: it leaves no earlier, and

@@ -73,7 +73,7 @@ def portal_client(settings: Settings, database: Database | None = None) -> Bitri
     webhook = settings.portal.webhook.get_secret_value()
     if not webhook:
         raise ConfigError("[portal] webhook is missing: create one in Bitrix24 and run `itgrix-bx setup`")
-    return Bitrix24(webhook, budget=_budget(settings, database))
+    return Bitrix24(webhook, budget=_budget(settings, database), working_time_s=settings.portal.working_time)
 
 
 def _budget(settings: Settings, database: Database | None) -> Budget:

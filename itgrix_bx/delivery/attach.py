@@ -104,7 +104,8 @@ class Attach:
         new = recording.doubt is None and not recording.tries and not call.finish_tries
         mine = not self._settings.recordings.mp3 and not self._fetching.public_url
         wanted = call.needs_recording and recording.state == "waiting"
-        return new and mine and wanted and self._client.has_room("telephony.externalCall.finish", _ATTACH)
+        together = not self._client.bills_batches and self._client.has_room("telephony.externalCall.finish", _ATTACH)
+        return new and mine and wanted and together
 
     def _collect(self, call: Call, *, patient: bool) -> AbstractContextManager[Ready]:
         return self._collector.collect(

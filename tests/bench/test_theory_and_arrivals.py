@@ -30,6 +30,13 @@ def test_what_the_limits_allow(latency: str, billing: Billing, per_min: float) -
     assert round(allowed) == per_min
 
 
+@pytest.mark.parametrize(("billing", "per_min"), [("off", 677), ("method", 137), ("batch", 89)])
+def test_callers_who_wait_no_longer_than_their_deadline_need_requests_of_their_own(
+    billing: Billing, per_min: float
+) -> None:
+    assert round(calls_per_min(find("quick"), Limits(2.0, 480, 600, billing, deadline_s=1.5))) == per_min
+
+
 def test_window_and_limit_shortened_alike_allow_the_same() -> None:
     whole, short = (calls_per_min(find("quick"), Limits(2.0, *times, "batch")) for times in ((480, 600), (48, 60)))
     assert whole == pytest.approx(short)

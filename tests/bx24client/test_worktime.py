@@ -67,6 +67,56 @@ def test_a_portal_that_bills_batches_as_a_whole_is_noticed_by_its_answers(portal
     portal.answers(FINISH, 0.35, 20.0, reset_in=30.0)
     portal.worktime.blocked(FINISH, portal.now + 30)  # the limit is known from now on: about 20 s
     portal.answers("batch", 2.0, 15.0)
+    assert portal.worktime.bills_batches
     assert 3.0 < portal.worktime.batch_room_s() < 6.0
     portal.worktime.blocked("batch", portal.now + 5.0)
     assert portal.worktime.batch_room_s() == 0.0
+
+
+def test_a_portal_that_bills_batches_to_their_methods_leaves_them_free(portal: Portal) -> None:
+    portal.answers(FINISH, 0.35, 400.0)
+    portal.answers("batch", 2.0, 0.0)
+    assert not portal.worktime.bills_batches
+    assert portal.worktime.batch_room_s() == math.inf
+
+
+def test_batches_on_their_way_are_counted_as_a_whole(portal: Portal) -> None:
+    portal.answers(FINISH, 0.5, 1.0)
+    portal.answers("batch", 2.0, 400.0)
+    free = portal.worktime.batch_room_s()
+    portal.worktime.left([FINISH] * 4, batch=True)
+    portal.worktime.left([FINISH])
+    assert portal.worktime.batch_room_s() == pytest.approx(free - 2.0)
+    portal.worktime.came_back([FINISH] * 4, batch=True)
+    assert portal.worktime.batch_room_s() == pytest.approx(free)
+
+
+def test_what_callers_will_want_until_something_drops_out_is_theirs(portal: Portal) -> None:
+    portal.answers("batch", 0.5, 300.0, reset_in=100.0)
+    assert portal.worktime.batch_room_s(0.5) == pytest.approx(portal.worktime.batch_room_s() - 50.0)
+    assert portal.worktime.batch_room_s(5.0) == 0.0
+
+
+def test_only_shortly_before_something_drops_out_is_it_tried_whether_batches_may_work_longer(portal: Portal) -> None:
+    portal.answers("batch", 0.5, 415.0, reset_in=10.0)
+    assert portal.worktime.batch_room_s(0.1) == 0.0
+    portal.now += 9.5
+    assert 0.0 < portal.worktime.batch_room_s(0.1) < 10.0
+    assert portal.worktime.batch_room_s() == 0.0  # callers try nothing out
+
+
+def test_once_something_has_dropped_out_callers_need_not_wait_to_be_told_how_much(portal: Portal) -> None:
+    portal.answers("batch", 0.5, 415.0, reset_in=10.0)
+    portal.worktime.left([REGISTER], batch=True)
+    portal.now += 10.0
+    assert portal.worktime.batch_room_s() == math.inf
+    assert portal.worktime.batch_room_s(0.1) < 10.0
+
+
+def test_what_was_let_in_is_below_the_limit(portal: Portal) -> None:
+    portal.answers(REGISTER, 0.2, 415.0)
+    assert portal.worktime.room(REGISTER) == 0
+    portal.worktime.left([FINISH])
+    portal.answers(FINISH, 0.35, 470.0)
+    portal.worktime.came_back([FINISH])
+    assert portal.worktime.room(REGISTER) > 200
