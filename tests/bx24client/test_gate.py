@@ -11,7 +11,7 @@ import pytest
 from bx24client import AnswerLost, Bitrix24, Budget, BudgetExhausted, CallNotFound, telephony
 from itgrix_bx.emulator.portal import PortalEmulator
 
-from .scripted import ScriptedPortal, hangs_up
+from .scripted import ScriptedPortal, hangs_up, refuses
 
 SEARCH, FINISH = "telephony.externalCall.searchCrmEntities", "telephony.externalCall.finish"
 LANES = ("caller", "card", "outcome", "recording", "background")
@@ -70,6 +70,15 @@ def test_a_request_that_is_lost_is_in_doubt_for_each_and_asked_again_only_for_qu
         assert question.future.result(10).error("s") is not None  # `true` is no list of clients: it was asked again
         assert len(portal.requests) == 2
         assert portal.otherwise is portal_answers_true
+
+
+def test_a_batch_refused_for_the_time_of_batches_harms_none_of_its_commands_which_leave_alone_meanwhile() -> None:
+    with ScriptedPortal() as portal, Bitrix24(portal.webhook) as client:
+        portal.steps = [refuses("OPERATION_TIME_LIMIT", "", "429 Too Many")]
+        parcels = [client.parcel({"f": telephony.hide(f"c{n}", [1])}, timeout_s=10) for n in range(2)]
+        client.submit(*parcels)
+        assert [parcel.future.result(10)["f"] for parcel in parcels] == [True, True]
+        assert portal.methods == ["batch", *["telephony.externalCall.hide"] * 2]
 
 
 def test_what_must_not_leave_any_more_stays_and_the_others_go(double: PortalEmulator) -> None:
