@@ -120,3 +120,15 @@ def test_what_was_let_in_is_below_the_limit(portal: Portal) -> None:
     portal.answers(FINISH, 0.35, 470.0)
     portal.worktime.came_back([FINISH])
     assert portal.worktime.room(REGISTER) > 200
+
+
+def test_a_limit_found_out_from_an_old_answer_is_corrected_by_what_is_let_in(portal: Portal) -> None:
+    portal.answers(FINISH, 0.35, 200.0, reset_in=30.0)  # more was on its way
+    portal.worktime.blocked(FINISH, portal.now + 30.0)
+    portal.now += 31.0
+    assert portal.worktime.room(FINISH) == 1
+    portal.worktime.left([FINISH])
+    portal.answers(FINISH, 0.35, 440.0, reset_in=60.0)
+    portal.worktime.came_back([FINISH])
+    portal.answers(FINISH, 0.35, 400.0, reset_in=60.0)
+    assert 80 <= portal.worktime.room(FINISH) <= 90
