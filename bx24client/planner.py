@@ -191,6 +191,8 @@ class Planner:
             yield load, self._opens_in(waiting)
         elif not spread or is_batch(load):
             yield load, self._wait_of(load, waiting, kind)
+        elif load[0].wanted_by <= self._clock():  # with nobody to share a batch with, and late
+            yield load, self._budget.delay(load[0].lane, self._clock() - load[0].since)
         if spread and (longest := self._longest(waiting)):
             yield [longest], self._spare_in(longest)
 

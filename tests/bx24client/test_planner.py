@@ -379,6 +379,17 @@ def test_where_batches_are_billed_whole_what_works_longest_leaves_alone_and_the_
     assert together == ["attach"] * len(together) != []
 
 
+def test_where_batches_are_billed_whole_a_lone_recording_leaves_though_the_bucket_is_fuller_than_their_time() -> None:
+    day = Day(level=30, books=Books(48.0, 60.0))
+    day.durations.learn("batch", {"duration": 1.0, "operating": 1.0, "operating_reset_at": day.now + 30})
+    attach = day.parcel("attach", wanted_in=5.0)
+    day.at(day.now, lambda: day.planner.add([attach]))
+    for n in range(60):  # callers keep the bucket as full
+        day.at(day.now + n / 2, lambda: day.planner.add([day.parcel("search", wanted_in=0.1)]))
+    day.run()
+    assert day.answered[attach] - 1000.0 < 7.0
+
+
 def test_a_batch_never_leaves_while_batches_are_closed_but_commands_alone_do() -> None:
     day = Day(books=Books(48.0, 60.0))
     day.durations.learn("batch", {"duration": 1.0, "operating": 48.5, "operating_reset_at": day.now + 30})
