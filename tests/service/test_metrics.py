@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from itgrix_bx.spool import Spool, SpoolError
+from itgrix_bx.spool import Spool
 from tests.mariadb_server import server
 from tests.service.conftest import CLIENT, DID, Office, eventually
 
@@ -208,10 +208,10 @@ def test_while_nothing_takes_what_the_hooks_tell_the_service_is_unhealthy(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_full(*_: object) -> None:
-        raise SpoolError("the spool cannot be written: No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with sqlite3.connect(tmp_path / "journal.db", isolation_level=None) as other, monkeypatch.context() as full:
-        full.setattr(office.service.logbook.spool, "append", is_full)
+        full.setattr(office.service.logbook.spool, "_write", is_full)
         other.execute("BEGIN IMMEDIATE")  # what stands there can still be read
         assert office.hook("inbound", ID, DID)["B24_RC"] == "error"
         assert get(office, "/healthz")[0] == 503
