@@ -53,11 +53,12 @@ def setup(context: Context, /, print_unit: bool, service: bool, yes: bool, **giv
         return
     if service:
         _spoken(context, own_service.require)
-    present = _Present.of(context, path)
+    present = _Present.of(context, path, given)
     changes = _Answers(context, present, given, yes).changes()
-    settings = _checked(present, changes)
+    tables = files.merged(present.tables, changes)
+    settings = _checked(tables)
     if service:
-        _spoken(context, lambda: own_service.require_own_directory(settings))
+        _spoken(context, lambda: own_service.require_places(path, tables, settings))
     kept = _write(context, path, changes)
     context.say(Phrase("Written: {path}", {"path": path}))
     if kept is not None:
@@ -82,13 +83,14 @@ class _Present:
     settings: Settings
 
     @classmethod
-    def of(cls, context: Context, path: Path) -> _Present:
-        """Raises Problem for a file that is wrong already, or could not be written in the end."""
+    def of(cls, context: Context, path: Path, given: dict[str, Any]) -> _Present:
+        """Raises Problem for a file that is wrong already where `given` does not put it right, or could not be written
+        in the end."""
         if (reason := files.why_not(path)) is not None:
             raise context.problem(_unwritable(path, reason))
         try:
             tables = read(path) if path.exists() else {}
-            settings = with_environment(tables, source=str(path))
+            settings = with_environment(_without_replaced(tables, given), source=str(path))
         except ConfigError as error:
             raise Problem(str(error)) from None
         return cls(path, tables, settings)
@@ -102,10 +104,32 @@ class _Present:
         return bool(self.value("portal", "webhook") or self.value("portal", "webhook_file"))
 
 
-def _checked(present: _Present, changes: Tables) -> Settings:
+# option -> the section it is of, and the keys it replaces
+_REPLACES = {
+    "webhook": ("portal", "webhook", "webhook_file"),
+    "webhook_file": ("portal", "webhook", "webhook_file"),
+    "default_user": ("portal", "default_user"),
+    "recordings": ("recordings", "directory"),
+    "database_url": ("database", "url", "url_file"),
+    "journal": ("journal", "directory"),
+    "listen": ("fastagi", "listen"),
+    "country": ("numbers", "country"),
+}
+
+
+def _without_replaced(tables: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """So that a mistake in them does not keep anybody from putting it right."""
+    kept = {name: dict(section) if isinstance(section, dict) else section for name, section in tables.items()}
+    for option, (section, *keys) in _REPLACES.items():
+        if given[option] and isinstance(there := kept.get(section), dict):
+            kept[section] = {key: value for key, value in there.items() if key not in keys}
+    return kept
+
+
+def _checked(tables: dict[str, Any]) -> Settings:
     """The settings as they will be. Raises Problem; nothing is written then."""
     try:
-        return with_environment(files.merged(present.tables, changes), source="the options")
+        return with_environment(tables, source="the options")
     except ConfigError as error:
         raise Problem(str(error)) from None
 

@@ -44,8 +44,11 @@ def require() -> None:
         )
 
 
-def require_own_directory(settings: Settings) -> None:
-    """Raises ServiceError for places the unit does not let the service write to."""
+def require_places(config: Path, tables: dict[str, Any], settings: Settings) -> None:
+    """Raises ServiceError for places that the service could not read, or that its unit does not let it write to.
+
+    `tables`, `settings`: what will stand in `config`.
+    """
     database = database_file(settings.database.url.get_secret_value())
     for place in (settings.journal.directory, database):
         if place is not None and not place.is_relative_to(HOME):
@@ -55,6 +58,7 @@ def require_own_directory(settings: Settings) -> None:
                     {"home": HOME, "place": place},
                 )
             )
+    _require_readable(config, tables)
 
 
 def install(
@@ -66,15 +70,7 @@ def install(
     own: Callable[[Path, str, str], None] = shutil.chown,
 ) -> None:
     """Make the user, give it what it needs, write the unit, start it. Raises ServiceError, OSError."""
-    files = (config, *_secret_files(config))
-    for file in files:
-        if directory := _closed(file):
-            raise ServiceError(
-                Phrase(
-                    "the service could not read {file}, {directory} is closed to it: put the file into /etc/itgrix-bx",
-                    {"file": file, "directory": directory},
-                )
-            )
+    files = _require_readable(config, tomllib.loads(config.read_text(encoding="utf-8")))
     do = run or _run
     if not any(user.pw_name == USER for user in pwd.getpwall()):
         do("useradd", "--system", "--home-dir", str(home), "--shell", "/usr/sbin/nologin", USER)
@@ -88,16 +84,28 @@ def install(
     do("systemctl", "restart", USER)
 
 
-def _secret_files(config: Path) -> Iterator[Path]:
-    """The files the configuration names in place of secrets."""
-    tables: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8"))
+def _require_readable(config: Path, tables: dict[str, Any]) -> list[Path]:
+    """The configuration and the files it names in place of secrets. Raises ServiceError."""
+    files = [config, *_secret_files(tables)]
+    for file in files:
+        if directory := _closed(file):
+            raise ServiceError(
+                Phrase(
+                    "the service could not read {file}, {directory} is closed to it: put the file into /etc/itgrix-bx",
+                    {"file": file, "directory": directory},
+                )
+            )
+    return files
+
+
+def _secret_files(tables: dict[str, Any]) -> Iterator[Path]:
     for section in tables.values():
         yield from (Path(value) for key, value in section.items() if key.endswith("_file") and Path(value).is_file())
 
 
 def _closed(file: Path) -> Path | None:
     """The directory above `file` that the service's user cannot pass."""
-    return next((above for above in file.parents if not above.stat().st_mode & 0o001), None)
+    return next((above for above in file.parents if above.is_dir() and not above.stat().st_mode & 0o001), None)
 
 
 def _has_group(name: str) -> bool:

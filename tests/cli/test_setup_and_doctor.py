@@ -293,6 +293,28 @@ def test_a_service_is_not_installed_where_its_sandbox_would_not_let_it_write(
     assert not machine.config.exists()
 
 
+def test_a_service_is_not_installed_where_it_could_not_read_the_webhook(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_service, "require", lambda: None)
+    monkeypatch.setattr(own_service, "HOME", machine.directory)
+    monkeypatch.setattr(own_service, "_closed", lambda file: file.parent if file == machine.secret else None)
+    result = machine.setup("--service", "--yes", "--webhook-file", str(machine.secret))
+    assert (result.exit_code, f"could not read {machine.secret}" in result.output) == (1, True)
+    assert not machine.config.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ['[portal]\nwebhook_file = "/root/gone"', '[database]\nurl = "postgres://x"', "[recordings]\ndirectory = 5"],
+)
+def test_what_an_option_replaces_may_have_been_wrong(machine: Machine, wrong: str) -> None:
+    machine.config.write_text(f"{wrong}\n")
+    result = machine.setup("--webhook-file", str(machine.secret), "--yes")
+    assert result.exit_code == 0, result.output
+    assert tomllib.loads(machine.config.read_text())["portal"]["webhook_file"] == str(machine.secret)
+
+
 def test_the_services_user_may_read_the_configuration_and_the_files_it_names(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
