@@ -16,7 +16,7 @@ Wants=network-online.target
 [Service]
 Type=notify
 ExecStart={{program}} --config {{config}} serve
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 Restart=always
 RestartSec=1
 WatchdogSec={WATCHDOG_S}
