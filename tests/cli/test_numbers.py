@@ -112,7 +112,9 @@ def test_internal_calls_are_switched_on_and_off(site: Site) -> None:
     asked = ("test", "102", "--direction", "out", "--extension", "101", "--lang", "en")
     assert site.ok("internal") == "Calls between extensions are not for the CRM.\n"
     assert site.ok(*asked).splitlines()[-1] == "the call does not go to the CRM: an internal call"
-    assert site.ok("internal", "on") == site.ok("internal") == "Calls between extensions are for the CRM.\n"
+    said, cure = site.ok("internal", "on").splitlines()
+    assert "dialplan install --internal" in cure
+    assert site.ok("internal").splitlines() == [said] == ["Calls between extensions are for the CRM."]
     told = "the call goes to the CRM as an internal one, with the number 102"
     assert site.ok(*asked).splitlines()[-1] == told
     assert site.json(*asked)["crm"] is True
