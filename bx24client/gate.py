@@ -111,8 +111,10 @@ class Gate:
     # --- the clerk: lets go what had to wait ----------------------------------------------------
 
     def _run(self) -> None:
-        while not self._closed:
+        while True:
             with self._changed:
+                if self._closed:  # asked under the lock, or its closing could pass unheard before the wait
+                    return
                 loads, refused, sleep_s = self._look()
                 if not loads and not refused:
                     self._changed.wait(sleep_s)

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bx24client import AnswerLost, Bitrix24, Budget, BudgetExhausted, CallNotFound, telephony
+from bx24client import AnswerLost, Bitrix24, Budget, BudgetExhausted, CallNotFound, Durations, telephony
+from bx24client.gate import Gate
+from bx24client.planner import Planner
+from bx24client.worktime import Worktime
 from itgrix_bx.emulator.portal import PortalEmulator
 
 from .scripted import ScriptedPortal, hangs_up, refuses
@@ -115,3 +118,13 @@ def test_closing_tells_everybody_who_still_waits() -> None:
             parcel.future.result(10)
     closer.join(10)
     assert not closer.is_alive()
+
+
+def test_closing_ends_a_clerk_that_is_just_beginning() -> None:
+    for _ in range(20):  # the threads' turns are not ours to give
+        gate = Gate(Planner(Budget(), Worktime(Durations()), lambda: 0.1), lambda _: None)
+        before = set(threading.enumerate())
+        with gate.lock:  # the clerk begins, and has to wait for the lock as we have it
+            gate.put_back([])
+        gate.close()
+        assert set(threading.enumerate()) <= before
