@@ -306,7 +306,7 @@ def _finished(result: Any) -> Finished:
         entity_type=php.text(row.get("CRM_ENTITY_TYPE")).upper() or None,
         entity_id=php.integer(row.get("CRM_ENTITY_ID")) or None,
         statistic_id=php.integer(row.get("ID")) or None,
-        errors={key: php.text(value) for key, value in php.mapping(row.get("ERRORS")).items()},
+        errors={key: php.text(value) for key, value in php.mapping(row.get("ERRORS") or {}).items()},
     )
 
 

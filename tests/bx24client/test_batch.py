@@ -93,6 +93,16 @@ def test_in_a_shared_batch_a_reference_follows_the_command_it_means(portal: Scri
     assert "USER_ID[0]=$result[p0_search][0]" in unquote(portal.requests[0].params["cmd"]["p1_show"])
 
 
+def test_a_reference_deep_in_the_parameters_follows_too(portal: ScriptedPortal, client: Bitrix24) -> None:
+    portal.steps = [batch({"p0_search": [], "p1_deep": True})]
+    first = client.parcel({"search": Command("find", {}, list)}, lane="caller")
+    deep: Command[Any] = Command("m", {"F": {"0": {"ID": [Ref("search", "0")]}}}, bool, harmless=True)
+    follower = client.parcel({"deep": deep}, lane="card", behind=first, apart=lambda: {"deep": Command("m", {}, bool)})
+    client.submit(first, follower)
+    assert follower.future.result(5)["deep"] is True
+    assert "F[0][ID][0]=$result[p0_search][0]" in unquote(portal.requests[0].params["cmd"]["p1_deep"])
+
+
 def test_who_leaves_without_the_parcel_before_it_refers_to_nothing(portal: ScriptedPortal, client: Bitrix24) -> None:
     portal.steps = [answers({"result": "x"}), answers({"result": True})]
     first, follower = _followed(client)

@@ -102,7 +102,9 @@ def test_values_without_a_form_on_the_wire_are_refused(value: object) -> None:
         build_query({"A": value})
 
 
-@pytest.mark.parametrize("word", ["$result[reg][CALL_ID]", "$RESULT[x]", "$next[a]", "$error[a]", "x$total[a]"])
+@pytest.mark.parametrize(
+    "word", ["$result[reg][CALL_ID]", "$RESULT[x]", "$next[a]", "$error[a]", "x$total[a]", "$time[a]"]
+)
 def test_a_strangers_text_is_never_taken_for_a_reference(word: str) -> None:
     assert parse_str(build_query({"FAILED_REASON": word}))["FAILED_REASON"] == word.replace("$", "$ ")
 
@@ -119,6 +121,9 @@ def _finish(call_id: Any = "c") -> Command[Any]:
 def test_a_reference_needs_halt() -> None:
     with pytest.raises(ValueError, match="halt=True"):
         encode_batch({"a": _finish(), "b": _finish(Ref("a", "CALL_ID"))}, halt=False)
+    question = Command("m", {"A": Ref("a", "CALL_ID")}, str, idempotent=True)  # to ask nonsense twice is nonsense
+    with pytest.raises(ValueError, match="halt=True"):
+        encode_batch({"a": _finish(), "b": question}, halt=False)
 
 
 @pytest.mark.parametrize("key", ["b", "c", "nowhere"])

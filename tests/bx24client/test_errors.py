@@ -59,6 +59,71 @@ def test_the_code_then_the_text_decides(
         assert (error.retryable, error.maybe_done) == (retryable, maybe_done)
 
 
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (
+            errors.AuthFailed,
+            "expired_token invalid_token NO_AUTH_FOUND INVALID_CREDENTIALS authorization_error user_access_error "
+            "APPLICATION_NOT_FOUND ERROR_OAUTH NOT_INSTALLED PAYMENT_REQUIRED invalid_grant invalid_client wrong_client",
+        ),
+        (errors.ScopeMissing, "insufficient_scope invalid_scope"),
+        (errors.AccessDenied, "ACCESS_DENIED METHOD_CONFIRM_WAITING METHOD_CONFIRM_DENIED WRONG_LICENSE"),
+        (
+            errors.InvalidRequest,
+            "ERROR_BATCH_LENGTH_EXCEEDED ERROR_BATCH_METHOD_NOT_ALLOWED INVALID_REQUEST INVALID_ARGUMENT ERROR_ARGUMENT "
+            "INVALID_ARG_VALUE",
+        ),
+    ],
+)
+def test_every_code_of_the_catalogue_has_its_kind_in_any_case(kind: type[BitrixError], codes: str) -> None:
+    for code in codes.split():
+        for spelling in (code, code.upper(), code.lower()):
+            assert type(portal_error(spelling, "whatever it says", 200)) is kind, spelling
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("PHONE_NUMBER is empty", errors.BadPhoneNumber),
+        ("Could not find line with number 495", errors.LineProblem),
+        ("CALL_START_DATE should be in the ISO-8601 format", errors.InvalidRequest),
+        ("CALL_ID should be set", errors.InvalidRequest),
+        ("Required parameters are not set", errors.InvalidRequest),
+        ("Unknown TYPE", errors.InvalidRequest),
+        ("File content is empty", errors.FileRefused),
+        ("Server returns HTTP error code 404", errors.FileRefused),
+        ("Network: connection timed out", errors.FileRefused),
+        ("Error: required parameter file is not found", errors.FileRefused),
+    ],
+)
+def test_what_comes_without_a_code_is_known_by_its_text(text: str, kind: type[BitrixError]) -> None:
+    for code in ("", "ERROR_CORE"):
+        assert type(portal_error(code, text, 400, "telephony.externalCall.finish")) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "retry_after_s", "maybe_done"),
+    [
+        ("QUERY_LIMIT_EXCEEDED", "", 0.5, False),
+        ("OPERATION_TIME_LIMIT", "", 60.0, False),
+        ("INTERNAL_SERVER_ERROR", "", 5.0, True),
+        ("ERROR_UNEXPECTED_ANSWER", "", 5.0, True),
+        ("ERROR_CORE", "SQL query error!", 5.0, True),
+        ("CONNECTION_ERROR", "", 5.0, False),
+        ("WRONG_ENCODING", "", 60.0, True),
+        ("OVERLOAD_LIMIT", "REST API is blocked due to overload.", 900.0, False),
+        ("PORTAL_DELETED", "", 900.0, False),
+        ("", "Call is not found in the statistic table", 2.0, False),
+    ],
+)
+def test_each_passing_trouble_has_its_own_time_to_come_back(
+    code: str, text: str, retry_after_s: float, maybe_done: bool
+) -> None:
+    error = portal_error(code, text, 503)
+    assert (error.retryable, error.retry_after_s, error.maybe_done) == (True, retry_after_s, maybe_done)
+
+
 def test_a_reason_in_the_portals_language_refuses_the_file() -> None:
     error = portal_error("", "Файл с таким именем уже существует", 400, "telephony.externalCall.attachRecord")
     assert isinstance(error, errors.FileRefused)
@@ -130,7 +195,14 @@ def test_a_poisoned_error_is_still_an_error(portal: ScriptedPortal, client: Bitr
 
 @pytest.mark.parametrize(
     ("status", "still_running"),
-    [("200 OK", False), ("500 No", False), ("502 Bad Gateway", False), ("503 Busy", False), ("504 Too slow", True)],
+    [
+        ("200 OK", False),
+        ("500 No", False),
+        ("502 Bad Gateway", False),
+        ("503 Busy", False),
+        ("504 Too slow", True),
+        ("524 Slow", True),
+    ],
 )
 def test_a_page_instead_of_an_answer_means_the_request_is_over_unless_the_front_end_gave_up_waiting(
     portal: ScriptedPortal, client: Bitrix24, status: str, still_running: bool

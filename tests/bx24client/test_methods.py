@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from datetime import date
 from typing import Any
 
 import pytest
@@ -22,7 +23,10 @@ from bx24client import (
     Responsible,
     UnreadableAnswer,
     Webhook,
+    crm,
+    deals,
     lines,
+    structure,
     telephony,
     users,
 )
@@ -136,6 +140,10 @@ def test_finish_clamps_and_says_always_whether_it_tells_the_chat() -> None:
     assert (params["STATUS_CODE"], params["ADD_TO_CHAT"]) == ("304", 0)
 
 
+def test_who_wants_it_in_the_chat_is_heard() -> None:
+    assert telephony.finish({"CALL_ID": "c", "ADD_TO_CHAT": 1}).params["ADD_TO_CHAT"] == 1
+
+
 def test_finish_never_takes_a_record_url() -> None:
     with pytest.raises(ValueError, match="RECORD_URL"):
         telephony.finish({"CALL_ID": "c", "RECORD_URL": "https://x/y.mp3"})
@@ -167,6 +175,7 @@ def test_a_small_recording_travels_inside_the_command() -> None:
     command = telephony.attach_record("c", "170.1-1.mp3", b"\xff\xfb")
     assert base64.b64decode(command.params["FILE_CONTENT"]) == b"\xff\xfb"
     assert command.read({"FILE_ID": "5"}) == 5
+    assert not command.idempotent
     with pytest.raises(FileRefused):
         telephony.attach_record("c", "a.mp3", b"")
 
@@ -210,6 +219,7 @@ def test_the_upload_address_must_be_the_rest_of_a_portal() -> None:
     command = telephony.upload_url("c", "a.wav")
     target = command.read({"uploadUrl": "https://p.example/rest/1/x/upload/?token=t", "fieldName": "file"})
     assert target.field == "file"
+    assert command.read({"uploadUrl": "https://p.example/rest/1/x/upload/"}).field == "file"
     for url in ("", "file:///etc/passwd", "https://p.example/other", "https://p.example/rest/ x"):
         with pytest.raises(UnreadableAnswer):
             command.read({"uploadUrl": url})
@@ -281,6 +291,52 @@ def test_lines_are_read_and_written() -> None:
         lines.update("495")
     with pytest.raises(ValueError, match="1 to 50"):
         lines.add(" ")
+
+
+@pytest.mark.parametrize(
+    ("command", "row"),
+    [
+        (telephony.search_crm_entities("+7"), FOUND),
+        (telephony.statistics({"CALL_ID": "c"}), {"ID": "1", "CALL_ID": "c"}),
+        (users.page(0), {"ID": "5", "ACTIVE": True}),
+        (lines.get(), {"NUMBER": "495"}),
+        (structure.page(0), {"ID": "1", "NAME": "Sales"}),
+        (crm.page(0), {"ENTITY_ID": "SOURCE", "STATUS_ID": "CALL"}),
+        (crm.leads_of("me", "17.1"), {"ID": "5", "ORIGINATOR_ID": "me", "ORIGIN_ID": "17.1"}),
+    ],
+)
+def test_every_list_is_read_with_gaps_and_when_it_is_empty(command: Command[Any], row: dict[str, Any]) -> None:
+    whole = command.read([row, row])
+    assert len(whole) == 2
+    assert command.read({"0": row, "2": row}) == whole
+    assert [command.read(nothing) for nothing in ([], {}, None)] == [[], [], []]
+
+
+def test_lists_inside_an_answer_may_have_gaps_and_be_nothing_too() -> None:
+    assert [deal.id for deal in deals.open_deals(7).read({"items": {"0": {"id": 5}, "2": {"id": 6}}})] == [5, 6]
+    event = {"ACCESSIBILITY": "absent", "DATE_FROM_TS_UTC": 100, "DATE_TO_TS_UTC": 200}
+    away = structure.away([7], date(2026, 9, 21), date(2026, 9, 22))
+    assert away.read({"7": {"0": event, "2": event}}) == [structure.Away(7, 100.0, 200.0)] * 2
+    assert [away.read(nothing) for nothing in ([], {}, None, {"7": []}, {"7": None})] == [[]] * 5
+    [user] = users.page(0).read([{"ID": 5, "UF_DEPARTMENT": {"0": 3, "2": "4"}}])
+    assert user.departments == (3, 4)
+    for nothing in (False, None, [], ""):
+        [user] = users.page(0).read([{"ID": 5, "UF_DEPARTMENT": nothing}])
+        assert user.departments == ()
+
+
+@pytest.mark.parametrize("nothing", [[], {}, None, False, ""])
+def test_a_part_of_an_answer_that_is_nothing_loses_none_of_the_rest(nothing: object) -> None:
+    [client] = telephony.search_crm_entities("+7").read([{**FOUND, "ASSIGNED_BY": nothing}])
+    assert client.responsible == Responsible(99, "", "")
+    registered = telephony.register({"PHONE_NUMBER": "+7"}).read({"CALL_ID": "c", "CRM_CREATED_ENTITIES": nothing})
+    assert (registered.call_id, registered.created) == ("c", [])
+    finished = telephony.finish({"CALL_ID": "c"}).read({"CALL_ID": "c", "ERRORS": nothing})
+    assert (finished.call_id, finished.errors) == ("c", {})
+
+
+def test_whole_numbers_may_come_with_a_point() -> None:
+    assert telephony.attach_record("c", "a.wav", b"x").read({"FILE_ID": 5.0}) == 5
 
 
 json_values = st.recursive(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
+import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,7 @@ from .scripted import (
     SECRET,
     ScriptedPortal,
     answers,
+    batch,
     drips,
     hangs_up,
     http,
@@ -128,6 +132,14 @@ def test_the_connect_timeout_is_kept() -> None:
             filler.close()
 
 
+def test_the_connect_timeout_holds_for_tls_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts by its backlog, greets nobody
+        transport = Transport(f"https://127.0.0.1:{deaf.getsockname()[1]}")
+        with pytest.raises(NotSent, match=r"connect timeout of 0\.2 s"):
+            transport.post("/m", JsonBody(b"{}"), Timeouts(connect=0.2, total=5))
+        transport.close()
+
+
 def test_the_write_timeout_is_kept_and_half_a_request_is_not_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts by its backlog, reads nothing
         transport = Transport(f"http://127.0.0.1:{deaf.getsockname()[1]}")
@@ -141,6 +153,33 @@ def test_the_read_timeout_is_kept_and_the_answer_is_lost(portal: ScriptedPortal)
     transport = Transport(portal.address)
     with pytest.raises(AnswerLost, match=r"read timeout of 0\.2 s"):
         transport.post("/m", JsonBody(b"{}"), Timeouts(read=0.2))
+
+
+def test_the_read_timeout_of_a_client_is_the_silence_it_allows(portal: ScriptedPortal) -> None:
+    portal.otherwise = is_silent(5)
+    with (
+        Bitrix24(portal.webhook, timeouts=Timeouts(read=0.2)) as client,
+        pytest.raises(AnswerLost, match=r"read timeout of 0\.2 s"),
+    ):
+        client.execute(WRITE)
+
+
+def test_a_batch_may_be_silent_as_long_as_the_portal_works_on_it(portal: ScriptedPortal) -> None:
+    replies = batch({"a": 1, "b": 2})
+
+    def works(sock: socket.socket) -> bool:
+        time.sleep(0.5)
+        return replies(sock)
+
+    portal.otherwise = works
+    with Bitrix24(portal.webhook, timeouts=Timeouts(read=0.2)) as client:
+        assert dict(client.batch({"a": WRITE, "b": WRITE}, halt=False)) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("name", ["connect", "write", "read", "total"])
+def test_a_time_of_nothing_is_no_timeout(name: str) -> None:
+    with pytest.raises(ValueError, match="above 0 seconds"):
+        Timeouts(**{name: 0.0})
 
 
 @pytest.mark.parametrize("raw", [http(b"x" * 1000), b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500])
@@ -216,12 +255,19 @@ def test_rubbish_is_an_answer_lost(portal: ScriptedPortal, client: Bitrix24, raw
     assert len(portal.requests) == 1
 
 
-def test_a_page_of_the_web_server_is_no_lost_answer(portal: ScriptedPortal, client: Bitrix24) -> None:
-    portal.steps = [page("403 Forbidden")]
+@pytest.mark.parametrize(
+    ("status", "retry_after_s"),
+    [("403 Forbidden", 300.0), ("404 Not Found", 300.0), ("408 Slow", 5.0), ("425 Early", 5.0), ("429 Too Many", 5.0)],
+)
+def test_a_page_of_the_web_server_is_no_lost_answer_and_loses_no_call(
+    portal: ScriptedPortal, client: Bitrix24, status: str, retry_after_s: float
+) -> None:
+    portal.steps = [page(status)]
     with pytest.raises(WebServerRefused) as caught:
         client.execute(WRITE)
     assert not caught.value.maybe_done
-    assert "403" in str(caught.value)
+    assert (caught.value.retryable, caught.value.retry_after_s) == (True, retry_after_s)
+    assert status[:3] in str(caught.value)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
@@ -237,11 +283,60 @@ def test_a_renamed_portal_gets_the_whole_body_and_is_remembered(status: str) -> 
         assert moved == [new.address] == [client.portal]
 
 
-def test_redirects_in_a_circle_end(portal: ScriptedPortal, client: Bitrix24) -> None:
-    portal.otherwise = redirects(f"{portal.address}/rest/1/{SECRET}/telephony.externalCall.finish")
-    with pytest.raises(MovedTooFar, match="more than 3"):
+def test_two_requests_that_learn_of_the_renaming_at_once_tell_it_once() -> None:
+    moved: list[str] = []
+    both = threading.Barrier(2)
+    with ScriptedPortal() as old, ScriptedPortal() as new:
+        leads_on = redirects(f"{new.address}/rest/1/{SECRET}/telephony.externalCall.finish")
+
+        def together(sock: socket.socket) -> bool:
+            both.wait(10)
+            return leads_on(sock)
+
+        old.otherwise = together
+        with Bitrix24(old.webhook, on_moved=moved.append) as client, ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: client.execute(WRITE), range(2)))
+        assert (len(old.requests), len(new.requests)) == (2, 2)
+    assert moved == [new.address]
+
+
+def test_a_renamed_portal_that_is_not_reached_was_surely_not_sent_to(portal: ScriptedPortal, client: Bitrix24) -> None:
+    with ScriptedPortal() as gone:
+        portal.otherwise = redirects(f"{gone.address}/rest/1/{SECRET}/telephony.externalCall.finish")
+    with pytest.raises(NotSent, match="connection was refused"):
         client.execute(WRITE)
+
+
+def test_what_is_moved_with_another_status_may_have_been_executed(portal: ScriptedPortal, client: Bitrix24) -> None:
+    # 303 is the answer to a POST that is done: its address is a page to look at.
+    portal.otherwise = redirects(f"{portal.address}/rest/1/{SECRET}/telephony.externalCall.finish", "303 See Other")
+    with pytest.raises(AnswerLost):
+        client.execute(WRITE)
+    assert len(portal.requests) == 1
+
+
+def test_redirects_in_a_circle_end_and_count_in_the_budget(portal: ScriptedPortal) -> None:
+    portal.otherwise = redirects(f"{portal.address}/rest/1/{SECRET}/telephony.externalCall.finish")
+    with Bitrix24(portal.webhook, budget=Budget(rate=0.001)) as client:
+        with pytest.raises(MovedTooFar, match="more than 3") as caught:
+            client.execute(WRITE)
+        assert not caught.value.retryable
+        assert client.budget.level() == pytest.approx(1.0, abs=0.5)
     assert len(portal.requests) == 4
+
+
+def test_the_total_timeout_holds_for_all_redirects_together(portal: ScriptedPortal) -> None:
+    leads_on = redirects(f"{portal.address}/m")
+
+    def slowly(sock: socket.socket) -> bool:
+        time.sleep(0.3)
+        return leads_on(sock)
+
+    portal.otherwise = slowly
+    transport = Transport(portal.address)
+    with pytest.raises(AnswerLost, match=r"total timeout of 0\.7 s"):
+        transport.post("/m", JsonBody(b"{}"), Timeouts(total=0.7))
+    transport.close()
 
 
 @pytest.mark.parametrize(
@@ -274,6 +369,12 @@ def test_a_secure_portal_never_leads_to_an_insecure_one_or_to_this_machine() -> 
     assert _moved_to("https://old.example", "/rest/m", "https://new.example:8443/rest/m/") == (
         "https://new.example:8443"
     )
+
+
+def test_on_this_machine_too_a_redirect_gives_no_tls_up() -> None:
+    with pytest.raises(MovedTooFar):
+        _moved_to("https://127.0.0.1", "/rest/m", "http://127.0.0.1:8/rest/m")
+    assert _moved_to("http://127.0.0.1", "/rest/m", "http://[::1]:8/rest/m") == "http://[::1]:8"
 
 
 def test_cookies_are_not_kept(portal: ScriptedPortal, client: Bitrix24) -> None:

@@ -17,6 +17,7 @@ def test_an_inbound_register_lets_the_portal_make_a_lead_and_shows_no_card(story
     params = portal.register_params(story.inbound().call(), user_id=1, pbx_name="office-")
     assert params["PHONE_NUMBER"] == "+79161234567"
     assert (params["TYPE"], params["CRM_CREATE"], params["SHOW"], params["USER_ID"]) == (2, 1, 0, 1)
+    assert params["ADD_TO_CHAT"] == 0
     assert params["EXTERNAL_CALL_ID"] == "office-1700000000.1"
     assert "LINE_NUMBER" not in params
     assert datetime.fromisoformat(params["CALL_START_DATE"]).timestamp() == 1_700_000_000
@@ -67,5 +68,5 @@ def test_the_start_is_told_with_the_offset_of_this_machine(story: Story) -> None
 def test_a_finish_says_owner_talk_and_code(story: Story) -> None:
     story.inbound().ring(1, "101").answer(5, "101").hangup(8, DIALSTATUS="ANSWER")
     params = portal.finish_params(story.call(), story.outcome())
-    assert (params["USER_ID"], params["DURATION"], params["STATUS_CODE"]) == (11, 3, "200")
+    assert (params["USER_ID"], params["DURATION"], params["STATUS_CODE"], params["ADD_TO_CHAT"]) == (11, 3, "200", 0)
     assert "FAILED_REASON" not in params
