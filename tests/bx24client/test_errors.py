@@ -65,14 +65,15 @@ def test_the_code_then_the_text_decides(
         (
             errors.AuthFailed,
             "expired_token invalid_token NO_AUTH_FOUND INVALID_CREDENTIALS authorization_error user_access_error "
-            "APPLICATION_NOT_FOUND ERROR_OAUTH NOT_INSTALLED PAYMENT_REQUIRED invalid_grant invalid_client wrong_client",
+            "APPLICATION_NOT_FOUND ERROR_OAUTH NOT_INSTALLED PAYMENT_REQUIRED invalid_grant invalid_client "
+            "wrong_client",
         ),
         (errors.ScopeMissing, "insufficient_scope invalid_scope"),
         (errors.AccessDenied, "ACCESS_DENIED METHOD_CONFIRM_WAITING METHOD_CONFIRM_DENIED WRONG_LICENSE"),
         (
             errors.InvalidRequest,
-            "ERROR_BATCH_LENGTH_EXCEEDED ERROR_BATCH_METHOD_NOT_ALLOWED INVALID_REQUEST INVALID_ARGUMENT ERROR_ARGUMENT "
-            "INVALID_ARG_VALUE",
+            "ERROR_BATCH_LENGTH_EXCEEDED ERROR_BATCH_METHOD_NOT_ALLOWED INVALID_REQUEST INVALID_ARGUMENT "
+            "ERROR_ARGUMENT INVALID_ARG_VALUE",
         ),
     ],
 )
