@@ -395,12 +395,18 @@ class Journal:
 
     def release(self, call_id: str, owner: str) -> None:
         """Give the owner's lease back, if it is still theirs; what is due stays due."""
-        self._set(call_id, owner, _NO_LEASE)
+        self._database.write(lambda c: c.execute(_its_own(call_id, owner).values(**_NO_LEASE)))
 
-    def correct(self, call_id: str, owner: str, due: tuple[str, float] | None) -> None:
-        """Likewise for a call whose row said something else than its events do: `due`."""
-        step, due_at = due or (None, None)
-        self._set(call_id, owner, _NO_LEASE | {"step": step, "due_at": due_at})
+    def correct(self, call_id: str, owner: str) -> None:
+        """Likewise for a call whose row said something else than its events do: what is due by them."""
+
+        def job(connection: Connection) -> None:
+            # As they are in this transaction: what a hook told since the caller looked would be put aside for ever.
+            known = self._known(connection, [call_id], self._database.memory(connection))[call_id]
+            step, due_at = (self._due(fold(known)) if known else None) or (None, None)
+            connection.execute(_its_own(call_id, owner).values(**_NO_LEASE, step=step, due_at=due_at))
+
+        self._database.write(job)
 
     # --- retention -------------------------------------------------------------------------------
 
@@ -422,10 +428,6 @@ class Journal:
             return len(rows)
 
         return self._database.write(delete)
-
-    def _set(self, call_id: str, owner: str, values: Mapping[str, Any]) -> None:
-        mine = sa.and_(calls.c.call_id == call_id, calls.c.lease_owner == owner)
-        self._database.write(lambda c: c.execute(sa.update(calls).where(mine).values(**values)))
 
 
 def _remember(remembered: dict[str, list[Event]], drafts: Iterable[_Draft]) -> None:
@@ -482,6 +484,10 @@ def _if_its_own(event: Event, owners: dict[str, str]) -> Event:
 
 def _portal_id(event: Event) -> str:
     return str(event.data["portal_call_id"])[:64]
+
+
+def _its_own(call_id: str, owner: str) -> sa.Update:
+    return sa.update(calls).where(calls.c.call_id == call_id, calls.c.lease_owner == owner)
 
 
 def _setting(names: Sequence[str]) -> Any:

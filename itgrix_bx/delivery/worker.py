@@ -217,7 +217,7 @@ class Worker:
         journal = self._logbook.journal
         call, found = self._look_at(call_id)
         if call is None or found is None or found[1] > time.time():
-            journal.correct(call_id, self._owner, found)
+            journal.correct(call_id, self._owner)
             return True
 
         def begin(event: Event) -> None:

@@ -313,6 +313,35 @@ def test_a_worker_that_was_held_up_for_longer_than_its_lease_sends_nothing(
     assert len(asked(other, FINISH)) == 1
 
 
+def test_what_comes_while_a_worker_finds_nothing_to_do_for_a_call_is_not_lost(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A late answer registers the call just as it is taken, and in the next moment the client hangs up."""
+    look_at, first = worker.Worker._look_at, iter([True])
+    own = {"own_channel": True, "client_number": CLIENT, "did": DID}
+    params = {"USER_ID": 1, "PHONE_NUMBER": CLIENT, "TYPE": 2, "CALL_START_DATE": "2026-01-01T10:00:00+03:00"}
+    params |= {"CRM_CREATE": 1, "EXTERNAL_CALL_ID": ID}
+
+    def in_between(self: worker.Worker, call_id: str) -> Any:
+        if not next(first, False):
+            return look_at(self, call_id)
+        portal_id = office.service.client.execute(telephony.register(params)).call_id
+        office.service.logbook.record([Event(ID, Kind.REGISTERED, time.time(), {"portal_call_id": portal_id})])
+        found = look_at(self, call_id)
+        assert found[1] is None
+        office.service.logbook.record([Event(ID, Kind.HANGUP, time.time(), own | {"variables": {}})])
+        return found
+
+    monkeypatch.setattr(worker.Worker, "_look_at", in_between)
+    now = time.time()
+    office.service.logbook.record([
+        Event(ID, Kind.INBOUND, now - 5, own),
+        Event(ID, Kind.REGISTERING, now - 4, {"params": params}),
+        Event(ID, Kind.REGISTER_FAILED, now - 3, {"error": "ill", "doubt": False, "retry_at": now}),
+    ])  # fmt: skip
+    arrives_once(office)
+
+
 def test_a_call_is_not_finished_while_a_part_of_it_waits_in_the_spool(office: Office) -> None:
     """Another process on this machine found the database away and was killed."""
     office.hook("inbound", ID, DID)

@@ -15,7 +15,7 @@ from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.delivery import attach, schedule, trouble, worker
 from itgrix_bx.delivery.recording import collect
 from itgrix_bx.report import details
-from tests.service.conftest import DID, Office, eventually
+from tests.service.conftest import CLIENT, DID, Office, eventually
 from tests.sounds import growing, samples, wav
 
 ID = "1700000000.1"
@@ -233,6 +233,23 @@ def test_a_file_never_closed_is_sent_repaired_when_the_waiting_is_over(make_offi
     content = growing(office.monitor / "in.wav")
     talked(office)
     arrives_once(office, content)
+
+
+def test_the_verdict_on_a_missing_file_comes_when_the_waiting_is_over_and_not_at_the_next_long_pause(
+    office: Office,
+) -> None:
+    """Delivered late: by then pauses are ten minutes, and less than two are left of the hour."""
+    ended_at = time.time() - 3500
+    own = {"own_channel": True, "client_number": CLIENT}
+    hangup = own | {"variables": {}, "recording": "in.wav"}
+    office.service.logbook.record([
+        Event(ID, Kind.INBOUND, ended_at - 60, own | {"did": DID}),
+        Event(ID, Kind.ANSWER, ended_at - 50, {"extension": "101"}),
+        Event(ID, Kind.HANGUP, ended_at, hangup),
+    ])  # fmt: skip
+    eventually(lambda: office.call(ID).recording.retry_at)
+    assert office.call(ID).recording.state == "waiting"
+    assert office.call(ID).recording.retry_at == pytest.approx(ended_at + office.settings.recordings.wait, abs=1)
 
 
 def test_a_directory_that_is_not_mounted_is_waited_for_longer_than_a_file(make_office: MakeOffice) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from itgrix_bx.calls.events import Event, Kind
-from itgrix_bx.delivery.schedule import due
+from itgrix_bx.delivery.schedule import ATTACH, FINISH, LEAD, REGISTER, due
+from itgrix_bx.delivery.worker import _is_dead
 from itgrix_bx.emulator.portal import PortalEmulator
 from sql import Database, Journal, upgrade
-from tests.service.conftest import CLIENT, eventually
+from tests.service.conftest import CLIENT, Office, eventually
 
 CALLS = 150  # more than one worker takes in hand at once
 NOW = time.time()
+STEPS = (REGISTER, FINISH, LEAD, ATTACH)
 
 
 class Pair:
@@ -48,16 +52,25 @@ class Pair:
         return [process.wait(40) for process in self.processes]
 
 
-def end_calls(journal: Journal) -> None:
+def end_call(journal: Journal, call_id: str) -> None:
     own = {"own_channel": True, "client_number": CLIENT}
+    journal.append(
+        [
+            Event(call_id, Kind.INBOUND, NOW - 60, own),
+            Event(call_id, Kind.ANSWER, NOW - 50, {"extension": "101"}),
+            Event(call_id, Kind.HANGUP, NOW - 30, own | {"variables": {}}),
+        ]
+    )
+
+
+def end_calls(journal: Journal) -> None:
     for n in range(CALLS):
-        journal.append(
-            [
-                Event(f"17.{n}", Kind.INBOUND, NOW - 60, own),
-                Event(f"17.{n}", Kind.ANSWER, NOW - 50, {"extension": "101"}),
-                Event(f"17.{n}", Kind.HANGUP, NOW - 30, own | {"variables": {}}),
-            ]
-        )
+        end_call(journal, f"17.{n}")
+
+
+def owner_of(pid: int) -> str:
+    """As a worker signs its leases."""
+    return f"{socket.gethostname()[:32]}:{pid}:1a2b3c"
 
 
 @pytest.fixture
@@ -66,6 +79,32 @@ def database(database_url: str) -> Iterator[Database]:
     upgrade(database)
     yield database
     database.close()
+
+
+def test_what_a_process_that_died_had_in_hand_does_not_wait_for_its_lease_and_what_a_living_one_has_does(
+    make_office: Callable[..., Office],
+) -> None:
+    office = make_office(frozenset({"agi"}))
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait(20)
+    owners = {"17.dead": owner_of(dead.pid), "17.living": owner_of(os.getppid()), "17.far": f"far.away:{dead.pid}:1a2b"}
+    for call_id, owner in owners.items():
+        end_call(office.service.journal, call_id)
+        claimed = office.service.journal.claim(owner, STEPS, now=time.time(), lease_s=300, limit=1)
+        assert claimed == [call_id]
+    worker = make_office(frozenset({"worker"}))
+    worker.until("17.dead", "complete")
+    assert {worker.call(call_id).state for call_id in ("17.living", "17.far")} == {"ended"}
+
+
+@pytest.mark.parametrize("owner", ["", "somebody", "host:12", f"{socket.gethostname()}:none:1a2b"])
+def test_a_lease_of_whom_it_does_not_say_who_it_was_is_left_to_its_end(owner: str) -> None:
+    assert not _is_dead(owner)
+
+
+def test_a_lease_of_our_own_number_is_of_an_earlier_process() -> None:
+    """In a container each start has the same number."""
+    assert _is_dead(owner_of(os.getpid()))
 
 
 def test_two_workers_with_one_configuration_deliver_every_call_once(

@@ -128,10 +128,21 @@ def test_who_lost_a_lease_does_not_take_it_from_the_next_one(journal: Journal) -
     assert journal.claim("next", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
     journal.append([Event("1.1", Kind.REGISTER_FAILED, now, {"retry_at": now - 1})], release="frozen")
     journal.release("1.1", "frozen")
-    journal.correct("1.1", "frozen", None)
+    journal.correct("1.1", "frozen")
     assert journal.claim("third", STEPS, now=now, lease_s=60, limit=5) == []
     journal.append([Event("1.1", Kind.REGISTER_FAILED, now, {"retry_at": now - 1})], release="next")
     assert journal.claim("third", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
+
+
+def test_a_lease_that_ended_is_worth_nothing_although_nobody_took_the_call_over(journal: Journal) -> None:
+    journal.append([inbound("1.1"), Event("1.1", Kind.HANGUP, 1_700_000_009.0, {"own_channel": True, "variables": {}})])
+    now = time.time()
+    assert journal.claim("frozen", STEPS, now=now - 100, lease_s=60, limit=5) == ["1.1"]
+    with pytest.raises(LeaseLostError, match=r"call 1\.1"):
+        journal.append([Event("1.1", Kind.REGISTERING, now, {"params": {}})], lease="frozen")
+    assert [event.kind for event in journal.events("1.1")] == [Kind.INBOUND, Kind.HANGUP]
+    assert journal.claim("next", STEPS, now=now, lease_s=60, limit=5) == ["1.1"]
+    journal.append([Event("1.1", Kind.REGISTERING, now, {"params": {}})], lease="next")
 
 
 def test_many_threads_writing_at_once_lose_nothing(database: Database) -> None:
