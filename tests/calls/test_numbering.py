@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.directory import Directory, Employee
+from itgrix_bx.calls.events import CHECK_ID
 from itgrix_bx.calls.number_lists import KINDS, SUBJECTS, Entry, EntryError, Lists, entry
-from itgrix_bx.calls.number_rules import Rule, RuleError, Where, check
+from itgrix_bx.calls.number_rules import MOST_RULES, Rule, RuleError, Where, check
 from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.calls.numbers import LONGEST, e164, trunk
 from itgrix_bx.words import LANGUAGES
@@ -123,6 +124,9 @@ def test_every_step_is_explained_in_every_language() -> None:
         (Rule("", "", extension=True), "it would make an extension of every number"),
         (Rule("8", "+7", 12, 11), "give the length as 11, 7-10 or 5+"),
         (Rule("8", "+7", 100, 0), "no number has so many digits"),
+        (Rule("8", "+7", 0, 65), "no number has so many digits"),
+        (Rule("8", "+7", -1, 0), "give the length as 11, 7-10 or 5+"),
+        (Rule("8", "+7", 0, -1), "give the length as 11, 7-10 or 5+"),
         (Rule("8", "+7", direction="out", did="1"), "only inbound calls have a DID"),
         (Rule("8", "+7", extension=True), "give either --to or --extension"),
         (Rule("8", "+7", trunk="x" * 81), "a trunk or DID has at most 80 characters"),
@@ -135,6 +139,19 @@ def test_a_rule_that_cannot_be_is_refused_with_its_name_and_the_cure(rule: Rule,
         check(rule)
     assert complaint in str(refused.value)
     assert str(rule.sentence) in str(refused.value)
+
+
+def test_a_plus_for_every_number_and_a_did_without_a_direction_are_rules_that_can_be() -> None:
+    check(Rule("", "+"))
+    check(Rule("8", "+7", did="74950000001"))
+    check(Rule("8", "+7", 0, 64))
+
+
+def test_there_are_only_so_many_rules() -> None:
+    listed = [Rule(str(n), "+7", rule_id=n) for n in range(1000, 1000 + MOST_RULES)]
+    check(Rule("8", "+7"), listed[1:])
+    with pytest.raises(RuleError, match=f"remove one of the {MOST_RULES} there are"):
+        check(Rule("8", "+7"), listed)
 
 
 def test_a_rule_that_is_there_already_is_refused() -> None:
@@ -235,6 +252,8 @@ def test_an_extension_is_asked_of_who_dials_and_nothing_is_asked_that_is_not_kno
     dialled.caller_extension = "101"
     assert not why(dialled, *sales)
     assert not why(caller(), *sales)
+    assert not why(caller(caller_extension="201"), *sales)  # who is called says nothing of the caller
+    assert not why(Call("1", "out", client_number="+79161234567", caller_extension="101", did="74950000002"), *sales)
 
 
 def test_calls_among_our_own_phones_are_for_the_crm_where_that_is_wanted() -> None:
@@ -256,6 +275,24 @@ def test_the_pbxs_own_black_list_is_about_callers_however_it_was_typed_there() -
     assert why(caller("+70000000000"), numbering=numbering) == "the PBX turns away callers without a number"
     assert not why(caller("+74951234567"), numbering=numbering)
     assert not why(Call("1", "out", client_number="+79161234567"), numbering=numbering)
+    let_in = Numbering("RU", "+70000000000").with_blocked(typed, no_anonymous=False)
+    assert not why(caller("+70000000000"), numbering=let_in)
+
+
+def test_a_test_call_of_the_dialplan_is_not_for_the_crm() -> None:
+    assert why(Call(f"{CHECK_ID}1", "in", client_number="+79161234567")) == "a test call of `dialplan check`"
+
+
+def test_what_one_trunk_calls_an_extension_is_a_client_on_another() -> None:
+    numbering = Numbering("RU", rules=(Rule("2", "", 4, 4, extension=True, trunk="office2"),))
+    assert why(Call("1", "in", client_number="2345", trunk="office2"), numbering=numbering) == "an internal call"
+    assert not why(Call("1", "in", client_number="2345", trunk="mts"), numbering=numbering)
+
+
+def test_in_a_pattern_a_point_is_a_point_and_a_plus_a_country() -> None:
+    assert why(caller(trunk="sip.example.com"), Entry("black", "trunk", "sip.example*"))
+    assert not why(caller(trunk="sipxexample.com"), Entry("black", "trunk", "sip.example*"))
+    assert not why(caller("707"), Entry("black", "number", "+7*"))
 
 
 def test_a_number_is_listed_in_the_spelling_numbers_are_compared_in() -> None:
@@ -268,6 +305,7 @@ def test_a_number_is_listed_in_the_spelling_numbers_are_compared_in() -> None:
 @pytest.mark.parametrize(
     ("what", "value", "complaint"),
     [
+        ("number", "495123?", "would name nobody"),
         ("number", "8495*", "would name nobody: numbers are compared in E.164, so write a pattern as"),
         ("number", "nobody", "is no telephone number"),
         ("number", "+7(a)*", "is no telephone number"),

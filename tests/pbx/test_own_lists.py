@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from itgrix_bx.config import from_tables
+from itgrix_bx.numbers import numbering
 from itgrix_bx.pbx.ami import Ami
-from itgrix_bx.pbx.own_lists import OwnLists
+from itgrix_bx.pbx.own_lists import Entry, OwnLists, blocked
 from itgrix_bx.setup.checks import own_numbers
 from sql import Database, upgrade
 from sql.numbers import BLOCKED, EXTENSION, Numbers
@@ -49,6 +50,7 @@ ENDPOINTS = items(
     ("ObjectName: 74951234567", "Auths: ", "OutboundAuths: mts"),
     ("ObjectName: 79990001122", "Auths: ", "OutboundAuths: "),
     ("ObjectName: reception", "Auths: r", "OutboundAuths: "),
+    ("ObjectName: 74951112233", "Auths: mts", "OutboundAuths: mts"),
 )
 BLACKLIST = items(
     "DBGetTreeResponse",
@@ -56,6 +58,7 @@ BLACKLIST = items(
     ("Key: /blacklist/+74950000001", "Val: 1"),
     ("Key: /blacklist/dest", "Val: app-blackhole,zapateller,1"),
     ("Key: /blacklist/blocked", "Val: 1"),
+    ("Key: /blacklist/note", "Val: spam"),
 )
 NOBODY = refuses("Permission denied")
 
@@ -102,7 +105,7 @@ def test_hints_and_phones_are_extensions_and_trunks_are_not(
 ) -> None:
     knows(peer, ExtensionStateList=HINTS, PJSIPShowEndpoints=ENDPOINTS, DBGetTree=BLACKLIST)
     peer.answers["SIPpeers"] = items(
-        "PeerEntry", ("ObjectName: 103", "Dynamic: yes"), ("ObjectName: 74957654321", "Dynamic: no")
+        "PeerEntry", ("ObjectName: 103", "Dynamic: Yes"), ("ObjectName: 74957654321", "Dynamic: no")
     )
     reading()
     until(lambda: store.pbx(EXTENSION) == {"101", "20012", "102", "103"})
@@ -139,13 +142,31 @@ def test_an_asterisk_that_is_still_starting_takes_no_extension_away(
 def test_an_old_asterisk_is_asked_by_its_command(peer: Peer, store: Numbers, reading: Callable[[], None]) -> None:
     def show(action: Action) -> bytes:
         assert action.get("Command") == "database show blacklist"
-        lines = ["/blacklist/89161234567                            : spam: calls daily", "1 results found."]
+        lines = [
+            "/blacklist/89161234567                            : spam: calls daily",
+            "/blacklist/blocked                                : 1 ",
+            "2 results found.",
+        ]
         head = f"Response: Follows\r\nPrivilege: Command\r\nActionID: {action.get('ActionID')}\r\n"
         return (head + "\n".join(lines) + "\n--END COMMAND--\r\n\r\n").encode()
 
     knows(peer, ExtensionStateList=HINTS, Command=show)
     reading()
-    until(lambda: store.pbx(BLOCKED) == {"89161234567"})
+    until(lambda: store.pbx(BLOCKED) == {"89161234567", ""})
+
+
+def test_callers_without_a_number_are_let_in_where_the_pbx_says_so() -> None:
+    assert blocked([Entry("blocked", "0"), Entry("blocked", ""), Entry("112", "1")]) == {"112"}
+
+
+def test_a_black_list_of_numbers_alone_turns_no_caller_without_one_away(store: Numbers) -> None:
+    for listed, turned_away in ((["112"], False), (["112", ""], True)):
+        store.replace_pbx(BLOCKED, listed)
+        assert numbering(store, from_tables({}).numbers).lists.no_anonymous is turned_away
+
+
+def test_an_endless_black_list_is_cut() -> None:
+    assert len(blocked([Entry(str(number), "1") for number in range(50_001)])) == 50_000
 
 
 def test_what_may_not_be_read_is_said_once_and_what_was_read_before_stays(
