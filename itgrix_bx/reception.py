@@ -110,13 +110,18 @@ class Reception:
     """The live side of the portal: one round trip for a caller who waits, none where it can be spared."""
 
     def __init__(
-        self, portal: Bitrix24, logbook: Logbook, inbound: Callable[[], Inbound], clients: Clients | None = None
+        self,
+        portal: Bitrix24,
+        logbook: Logbook,
+        inbound: Callable[[], Inbound],
+        turns: Turns,
+        clients: Clients | None = None,
     ) -> None:
         self._portal = portal
         self._logbook = logbook
         self._inbound = inbound
         self.clients = clients or Clients()
-        self.turns = Turns()
+        self.turns = turns
         self._deals_again_at = 0.0
 
     def ask(self, call: Call, *, search: bool, until: float, deals: bool = False) -> Heard:

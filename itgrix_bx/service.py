@@ -20,6 +20,7 @@ from itgrix_bx.config import ConfigError, Settings, split_address
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.fetching import Fetching
 from itgrix_bx.delivery.schedule import due
+from itgrix_bx.delivery.turns import Turns
 from itgrix_bx.delivery.worker import Worker
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
@@ -105,12 +106,13 @@ class Service:
         number_store = NumberStore(self.database)
         self.numbers = Numbers(number_store, settings.numbers)
         self.cards = Cards(self.client, lambda: self.employees.directory)
-        self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound)
+        turns = Turns(settings.journal.directory)
+        self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound, turns)
         self.retention = Retention(self.journal, settings.journal.keep_days)
         self.fetching = Fetching(settings.recordings.public_url, Notes(self.database))
         marks = Marks(self.database)
         self.worker = Worker(
-            settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers, marks
+            settings, self.logbook, self.client, self.cards, self.employees, self.fetching, self.numbers, marks, turns
         )
         self.ami: Ami | None = None
         self.feed: feed.Feed | None = None

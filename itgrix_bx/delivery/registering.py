@@ -18,7 +18,7 @@ from itgrix_bx.delivery import turns
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.delivery.turns import AnotherFirst, Beside
+from itgrix_bx.delivery.turns import AnotherFirst, Beside, Turns
 from itgrix_bx.reception import as_data, not_made_by, registration
 
 _REQUEST_S = 60.0
@@ -36,6 +36,7 @@ class Register:
         directory: Callable[[], Directory],
         numbering: Callable[[], Numbering],
         lines: Callable[[], Lines],
+        own_turns: Turns,
         beside: Beside,
     ) -> None:
         self._settings = settings
@@ -43,6 +44,7 @@ class Register:
         self._directory = directory
         self._numbering = numbering
         self._lines = lines
+        self._own_turns = own_turns
         self._beside = beside
 
     def step(self, call: Call, begin: Begin) -> list[Event]:
@@ -74,7 +76,7 @@ class Register:
         intent = Intent(
             begin,
             lambda: _event(call, Kind.REGISTERING, params=params),
-            lambda: turns.register_turn(call, self._beside) if stranger else None,
+            lambda: turns.register_turn(call, self._own_turns, self._beside) if stranger else None,
         )
         try:
             registered = self._client.execute(
@@ -94,6 +96,8 @@ class Register:
             return [_event(call, Kind.REGISTER_FAILED, error=str(error), retry_at=turns.again_at(), **known)]
         except BitrixError as error:
             return [_failed(call, error, **fate(error, intent.event_id, call.register_doubt))]
+        finally:
+            self._own_turns.give_back(call)
         return [registration(call.call_id, registered)]
 
     def _late_params(self, call: Call, begin: Begin) -> dict[str, object]:

@@ -7,14 +7,21 @@ said so. Of two at the same moment at least one sees the other and stands back; 
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 from bx24client import BitrixError
 from itgrix_bx.calls.call import IN, Call, Doubt
 from itgrix_bx.delivery.schedule import IN_FLIGHT_S, settled_at
+
+log = logging.getLogger("itgrix_bx.delivery")
 
 # The calls of a number that began since (unix seconds), but one: Journal.beside.
 Beside = Callable[[Call, float], list[Call]]
@@ -32,19 +39,22 @@ class AnotherFirst(BitrixError):  # noqa: N818 - named after what happened, as i
 
 
 class Turns:
-    """The numbers whose registration a hook of this program has under way. The journal tells of those of all programs,
-    but not while it is away."""
+    """The numbers whose registration this machine has under way. The journal tells of those of all machines, but not
+    while it is away; then the programs of one machine know by locks in the directory they share, which end with them.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "turns.lock"
         self._lock = threading.Lock()
         self._taken: dict[str, tuple[str, float]] = {}  # number -> whose it is, until when at most (monotonic)
+        self._file: int | None = None
 
     def take(self, call: Call) -> bool:
         """Whether it is this call's turn now."""
         now = time.monotonic()
         with self._lock:
             whose, until = self._taken.get(call.client_number, (call.call_id, 0.0))
-            if whose != call.call_id and now < until:
+            if (whose != call.call_id and now < until) or not self._locked(call.client_number):
                 return False
             self._taken[call.client_number] = call.call_id, now + IN_FLIGHT_S
             return True
@@ -54,6 +64,23 @@ class Turns:
         with self._lock:
             if self._taken.get(call.client_number, ("", 0.0))[0] == call.call_id:
                 del self._taken[call.client_number]
+                self._range(call.client_number, fcntl.LOCK_UN)
+
+    def _locked(self, number: str) -> bool:
+        """Whether no other program of this machine has the number. A directory that takes no file locks nothing."""
+        try:
+            self._range(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            log.debug("%s: %s: other programs are not asked whose turn it is", self._path, error)
+        return True
+
+    def _range(self, number: str, operation: int) -> None:
+        """One byte of the file is a number's; the file is never closed, for that would end every lock."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(self._file, operation, 1, zlib.crc32(number.encode()))
 
 
 def again_at() -> float:
@@ -66,9 +93,12 @@ def makes_a_client(call: Call) -> bool:
     return call.direction == IN and bool((call.register_params or {}).get("CRM_CREATE"))
 
 
-def register_turn(call: Call, beside: Beside) -> None:
-    """To be called when it is in the journal that the call's registration leaves. Raises AnotherFirst."""
-    if makes_a_client(call) and is_registered_beside(call, beside, time.time() - _BACKLOG_S):
+def register_turn(call: Call, own: Turns, beside: Beside) -> None:
+    """To be called when it is in the journal that the call's registration leaves; `own.give_back` after the answer.
+
+    Raises AnotherFirst.
+    """
+    if makes_a_client(call) and (not own.take(call) or is_registered_beside(call, beside, time.time() - _BACKLOG_S)):
         raise AnotherFirst
 
 

@@ -26,6 +26,7 @@ from itgrix_bx.delivery.finishing import Finish
 from itgrix_bx.delivery.leads import Lead
 from itgrix_bx.delivery.registering import Register
 from itgrix_bx.delivery.schedule import ATTACH, FINISH, LEAD, REGISTER, due
+from itgrix_bx.delivery.turns import Turns
 from itgrix_bx.employees import Employees
 from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
@@ -87,6 +88,7 @@ class Worker:
         fetching: Fetching,
         numbers: Numbers,
         marks: Marks,
+        turns: Turns,
     ) -> None:
         def directory() -> Directory:
             return employees.directory
@@ -98,7 +100,13 @@ class Worker:
         attach = Attach(settings, client, fetching)
         self._steps: dict[str, Step] = {
             REGISTER: Register(
-                settings, client, directory, lambda: numbers.current, lambda: employees.lines, logbook.journal.beside
+                settings,
+                client,
+                directory,
+                lambda: numbers.current,
+                lambda: employees.lines,
+                turns,
+                logbook.journal.beside,
             ).step,
             FINISH: Finish(settings, client, cards, directory, attach.beside_finish).step,
             LEAD: Lead(settings, client, marks).step,
