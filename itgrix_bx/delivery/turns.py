@@ -7,6 +7,7 @@ said so. Of two at the same moment at least one sees the other and stands back; 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -64,7 +65,8 @@ class Turns:
         with self._lock:
             if self._taken.get(call.client_number, ("", 0.0))[0] == call.call_id:
                 del self._taken[call.client_number]
-                self._range(call.client_number, fcntl.LOCK_UN)
+                with contextlib.suppress(OSError):  # nothing was locked then
+                    self._range(call.client_number, fcntl.LOCK_UN)
 
     def _locked(self, number: str) -> bool:
         """Whether no other program of this machine has the number. A directory that takes no file locks nothing."""

@@ -306,7 +306,7 @@ def test_a_service_is_not_installed_where_it_could_not_read_the_webhook(
 
 @pytest.mark.parametrize(
     "wrong",
-    ['[portal]\nwebhook_file = "/root/gone"', '[database]\nurl = "postgres://x"', "[recordings]\ndirectory = 5"],
+    ['[portal]\nwebhook_file = "/nowhere/webhook"', '[database]\nurl = "postgres://x"', "[recordings]\ndirectory = 5"],
 )
 def test_what_an_option_replaces_may_have_been_wrong(machine: Machine, wrong: str) -> None:
     machine.config.write_text(f"{wrong}\n")

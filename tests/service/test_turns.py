@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from itgrix_bx.calls.call import Call
+from itgrix_bx.delivery.turns import Turns
 from tests.service.conftest import CLIENT, DID, STRANGER, Office, eventually
 
 _HOLDS = """
@@ -46,7 +48,10 @@ def test_a_stranger_whom_another_program_registers_follows_it(office: Office, ot
     assert len(office.known()["leads"]) == 1
 
 
-def test_a_directory_that_takes_no_file_keeps_no_call_waiting(office: Office, tmp_path: Path) -> None:
-    (tmp_path / "turns.lock").unlink(missing_ok=True)
+def test_a_directory_that_takes_no_file_costs_no_turn(tmp_path: Path) -> None:
     (tmp_path / "turns.lock").mkdir()
-    assert office.hook("inbound", "17.1", DID, caller=STRANGER)["B24_STATE"] == "registered"
+    own, first, second = Turns(tmp_path), Call("17.1", client_number=STRANGER), Call("17.2", client_number=STRANGER)
+    assert own.take(first)
+    assert not own.take(second)
+    own.give_back(first)  # after a registration: whatever it raised would be taken for the portal's answer
+    assert own.take(second)
