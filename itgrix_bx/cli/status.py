@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from itgrix_bx.cli.common import Context, Problem, echo_json, safe
 from itgrix_bx.standing import standing
 from itgrix_bx.times import ago, span, unix
+from itgrix_bx.words import Phrase
 
 _FAILED = "`itgrix-bx calls list --state failed`, then `calls retry`"
 
@@ -28,7 +28,7 @@ def status(context: Context, as_json: bool) -> None:
     """
     with (
         context.database(checked=False) as database,
-        Console(stderr=True, quiet=as_json or not sys.stderr.isatty()).status("Asking the service and the database…"),
+        context.progress(Phrase("Asking the service and the database…")),
     ):
         found = standing(context.settings(), database)
     echo_json(found) if as_json else _print(found)
