@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from bx24client import Bitrix24, BitrixError, StatRow, UserNotActive, telephony
 from itgrix_bx.calls import portal
@@ -56,15 +57,20 @@ class Register:
             return [_event(call, Kind.SKIPPED, reason=str(skip.reason), internal=skip.internal)]
         params = call.register_params or self._late_params(call, begin)
         call.register_params = params
+        in_doubt = call.register_doubt is not None
         try:
             if row := self._known_already(call, params):
                 return _adopted(call, row)
             found = self._search(call)
         except BitrixError as error:  # a question failed
             return [_failed(call, error)]
-        told = self._send(call, params, begin, stranger=not _known(call, found))
-        # Who was found beside a register that failed may have been made by it: then the search is repeated.
-        return [*found, *told] if told[0].kind is Kind.REGISTERED else told
+        told = self._send(call, params, begin, stranger=not (call.entities or found))
+        if found is None or told[0].kind is not Kind.REGISTERED:
+            return told  # who was found beside a register that failed may have been made by it: the search is repeated
+        if in_doubt and not _is_found_again(call):
+            # Of a call that is found again the portal tells what was made. Only now is it known when it was asked.
+            found = not_made_by(call, found)
+        return [_event(call, Kind.CLIENT, entities=found), *told]
 
     def _known_already(self, call: Call, params: dict[str, object]) -> StatRow | None:
         """Once the portal does not find an open call again, only a finished one can be asked for."""
@@ -113,21 +119,13 @@ class Register:
             begin(_event(call, Kind.LINE, **facts))
             call.line, call.line_rules = facts["line"], facts["line_rules"]
 
-    def _search(self, call: Call) -> list[Event]:
-        """A missed call belongs to the client's responsible, whom nobody asked for while the portal was away."""
+    def _search(self, call: Call) -> list[dict[str, Any]] | None:
+        """A missed call belongs to the client's responsible, whom nobody asked for while the portal was away. None if
+        there is nothing to ask."""
         if call.direction != IN or call.entities is not None:
-            return []
+            return None
         found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
-        entities = [as_data(entity) for entity in found]
-        if call.register_doubt is not None and not _is_found_again(call):
-            # Of a call that is found again the portal tells what was made.
-            entities = not_made_by(call, entities)
-        return [_event(call, Kind.CLIENT, entities=entities)]
-
-
-def _known(call: Call, found: list[Event]) -> bool:
-    """Whether the number is a client's, so that the registration makes none."""
-    return bool(call.entities) or any(event.data["entities"] for event in found)
+        return [as_data(entity) for entity in found]
 
 
 def _is_found_again(call: Call) -> bool:

@@ -157,6 +157,31 @@ def test_a_lead_made_by_a_register_nobody_heard_of_is_not_taken_for_the_client(
     assert arrives_once(office)["PORTAL_USER_ID"] == "11"
 
 
+def test_a_lead_of_a_register_nobody_heard_of_is_no_client_if_the_half_hour_ends_between_search_and_register(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search still belongs to the half hour in which the portal finds the call again, the registration does not."""
+    over = threading.Event()
+    monkeypatch.setattr(registering, "_is_found_again", lambda _call: not over.is_set())
+    sent = registering.Register._send
+
+    def late(self: registering.Register, call: Any, *args: Any, **named: Any) -> list[Event]:
+        if call.register_tries:
+            with office.portal.state.lock:
+                for known in list(office.portal.state.calls.values()):
+                    office.portal.state.drop_call(known)
+            over.set()
+        return sent(self, call, *args, **named)
+
+    monkeypatch.setattr(registering.Register, "_send", late)
+    office.portal.faults([{"method": REGISTER, "kind": "empty", "after_effect": True, "times": 1}])
+    office.hook("inbound", ID, DID, caller=STRANGER)
+    office.hook("ring", ID, "101", caller=STRANGER)
+    office.hook("hangup", ID, "in", caller=STRANGER, DIALSTATUS="NOANSWER")
+    assert arrives_once(office)["PORTAL_USER_ID"] == "11"
+    assert len(office.known()["leads"]) == 1
+
+
 def test_what_is_not_known_of_a_register_stays_unknown_when_the_next_one_is_refused(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
