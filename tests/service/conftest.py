@@ -129,6 +129,7 @@ def make_office(portal: PortalEmulator, tmp_path: Path) -> Iterator[Callable[...
             "database": {"url": f"sqlite:///{tmp_path}/journal.db"},
             "journal": {"directory": str(tmp_path)},
             "fastagi": {"listen": "127.0.0.1:0"},
+            "inbound": {"deadline": 5.0},  # tests about waiting name their own: a busy machine is no slow portal
             "web": {"listen": "127.0.0.1:0"},
             "recordings": {"directory": str(monitor), "asterisk_directory": "/var/spool/asterisk/monitor"},
         }

@@ -81,7 +81,9 @@ def test_the_search_answered_and_the_registration_did_not(by_deal: Office) -> No
 
 
 def test_all_answered_but_the_whole_came_too_late(by_deal: Office) -> None:
-    by_deal.portal.faults([{"method": "*", "kind": "slow", "times": 1, "delay_s": 2.5}])
+    by_deal.portal.faults(
+        [{"method": "*", "kind": "slow", "times": 1, "delay_s": 1.0 + by_deal.settings.inbound.deadline}]
+    )
     assert by_deal.hook("inbound", "17.1", DID)["B24_ROUTE"] == ""
     assert why(by_deal, "17.1").startswith("the portal was not heard in time → the normal route")
 
