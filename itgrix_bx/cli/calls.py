@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Group, Problem, echo_json, parse_time, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, console, echo_json, parse_time, printable, safe
 from itgrix_bx.delivery.schedule import ATTACH, due, next_step
 from itgrix_bx.report import details, summary
 from itgrix_bx.times import unix
@@ -155,13 +154,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_call(result: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    output = console()
     steps = result.pop("steps")
     del result["route_steps"]  # for machines; `route` says it
     for key, value in result.items():
         if value not in (None, [], ""):
-            console.print(f"[bold]{key:>15}[/bold]  {safe(_told(value))}")
-    console.print()
+            output.print(f"[bold]{key:>15}[/bold]  {safe(_told(value))}")
+    output.print()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(style="dim", justify="right", no_wrap=True)
@@ -169,7 +168,7 @@ def _print_call(result: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for at, after, step in _with_times(steps):
         table.add_row(at, after, safe(step.pop("step")), safe(_told(step)))
-    console.print(table)
+    output.print(table)
 
 
 def _with_times(steps: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -24,6 +24,7 @@ from itgrix_bx.words import LANGUAGES, Phrase, preferred
 from sql.database import Database, DatabaseAwayError
 from sql.schema import check
 
+_PIPE_COLUMNS = 10_000
 _C1 = re.compile("[\\x7f-\\x9f]")
 
 
@@ -87,6 +88,13 @@ class Context:
             raise self.problem(_away(error, database_file(url))) from None
         finally:
             database.close()
+
+
+def console() -> Console:
+    """Standard output: a terminal's lines are as wide as it is, a pipe's as long as what they say."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return Console(highlight=False)
+    return Console(highlight=False, width=_PIPE_COLUMNS, height=25)  # both, or a dumb terminal has 80 columns
 
 
 def _away(reason: DatabaseAwayError, file: Path | None) -> Phrase:

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from itgrix_bx.cli.common import Context, Problem, echo_json, safe
+from itgrix_bx.cli.common import Context, Problem, console, echo_json, safe
 from itgrix_bx.config import ConfigError, locate
 from itgrix_bx.setup import checks
 
@@ -44,4 +44,4 @@ def _print(found: list[checks.Check]) -> None:
     for check in found:
         cure = f"\n[dim]→ {safe(check.cure)}[/dim]" if check.cure and check.result != checks.OK else ""
         table.add_row(_MARKS[check.result], f"[bold]{safe(check.part)}[/bold]", safe(check.found) + cure)
-    Console().print(table)
+    console().print(table)

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from bx24client import BitrixError, ScopeMissing, WrongAuthType
@@ -16,7 +15,7 @@ from bx24client import lines as external_lines
 from itgrix_bx import line_sync
 from itgrix_bx.calls import caller_name
 from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK, Leads, Line
-from itgrix_bx.cli.common import Context, Group, Problem, echo_json, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, console, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.line_sync import Difference
 from sql.database import Database
@@ -55,7 +54,7 @@ def list_lines(context: Context, as_json: bool) -> None:
     for line in found:
         table.add_row(*map(safe, _told(line)))
     if found:
-        Console().print(table)
+        console().print(table)
     else:
         click.echo("No DID is mapped: calls are registered without a line.")
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from itgrix_bx.calls import policy
@@ -18,7 +17,7 @@ from itgrix_bx.calls.lines import EVERY_OTHER, NAMED, TRUNK
 from itgrix_bx.calls.number_rules import Where
 from itgrix_bx.calls.numbers import e164
 from itgrix_bx.calls.policy import ALL_LINES, BLACK, RULES, VIP, Entry, Policy, Rules, WrongRuleError
-from itgrix_bx.cli.common import Context, Group, Problem, echo_json, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, console, echo_json, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.times import iso
 from itgrix_bx.words import LANGUAGES, Phrase, preferred
@@ -65,6 +64,7 @@ def show(context: Context, did: str, as_json: bool) -> None:
 
 @routing.command(
     "set",
+    context_settings={"ignore_unknown_options": True},  # the rule itself says what is wrong with -4
     epilog=f"""\b
 Rules and what they take:
 {_RULES}
@@ -327,17 +327,17 @@ def _shown(did: str, told: dict[str, dict[str, str]], rules: Rules) -> dict[str,
 
 
 def _print_rules(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    output = console()
     table = Table(box=None, pad_edge=False)
     for title in ("rule", "value", "set for"):
         table.add_column(title, overflow="fold")
     for name, rule in found["rules"].items():
         place = {"usual": "—", "line": f"line {found['did']}"}.get(rule["set"], rule["set"])
         table.add_row(name, safe(rule["value"]), safe(place))
-    console.print(table)
+    output.print(table)
     if found["did"] is None:
         for line, words in sorted(found["lines"].items()):
-            console.print(f"[bold]line {safe(line)}[/bold]  " + "; ".join(f"{k} {safe(v)}" for k, v in words.items()))
+            output.print(f"[bold]line {safe(line)}[/bold]  " + "; ".join(f"{k} {safe(v)}" for k, v in words.items()))
     for name in (VIP, BLACK):
         for row in found[name]:
-            console.print(f"[bold]{name}[/bold]  {safe(_line(row))}")
+            output.print(f"[bold]{name}[/bold]  {safe(_line(row))}")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from itgrix_bx.cli.common import Context, Problem, echo_json, safe
+from itgrix_bx.cli.common import Context, Problem, console, echo_json, safe
 from itgrix_bx.standing import standing
 from itgrix_bx.times import ago, span, unix
 from itgrix_bx.words import Phrase
@@ -53,7 +52,7 @@ def _print(found: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for title, text in _lines(found):
         table.add_row(title, text)
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,13 +9,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from bx24client import BitrixError
 from itgrix_bx.calls.directory import ALWAYS, Directory, Employee, Period
 from itgrix_bx.calls.numbers import e164
-from itgrix_bx.cli.common import Context, Group, Problem, echo_json, parse_time, printable, safe
+from itgrix_bx.cli.common import Context, Group, Problem, console, echo_json, parse_time, printable, safe
 from itgrix_bx.config import ConfigError
 from itgrix_bx.words import Phrase
 from sql.staff import Staff
@@ -51,7 +50,7 @@ def list_users(context: Context, everybody: bool, as_json: bool) -> None:
         table.add_column(title)
     for row in rows:
         table.add_row(*map(safe, _told(row)))
-    Console().print(table)
+    console().print(table)
     if not rows:
         click.echo("No users yet: run `itgrix-bx users sync`.")
 

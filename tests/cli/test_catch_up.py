@@ -177,7 +177,9 @@ def test_a_call_whose_end_was_lost_is_completed_and_shown_as_such(machine: Machi
 def test_calls_show_names_the_source(machine: Machine) -> None:
     machine.run("catch-up", *SPAN, "--yes")
     assert machine.json("calls", "show", id_of("busy"))["source"] == "taken from CEL"
-    assert "taken from CEL" in machine.run("calls", "show", id_of("busy")).output
+    told = machine.run("calls", "show", id_of("busy")).output
+    assert "taken from CEL" in told
+    assert max(map(len, told.splitlines())) > 80  # a pipe has no width at which a step's line would break
 
 
 def test_only_calls_that_began_in_the_time_given_are_taken(machine: Machine) -> None:

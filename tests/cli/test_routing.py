@@ -118,6 +118,11 @@ def test_a_wrong_rule_is_refused_with_one_sentence_that_names_it(machine: Machin
     assert all(rule["set"] == "usual" for rule in machine.json("show")["rules"].values())
 
 
+def test_a_negative_value_is_the_rules_affair_not_an_unknown_option(machine: Machine) -> None:
+    result = machine.run("set", "seconds", "-4")
+    assert (result.exit_code, "seconds" in result.stderr, "option" in result.stderr) == (1, True, False)
+
+
 @pytest.mark.parametrize("did", ["*", "\x1b[31m1", "office, Moscow", "trunk/", "1" * 65])
 def test_a_rule_of_what_is_no_line_is_refused(machine: Machine, did: str) -> None:
     result = machine.run("set", "seconds", "20", "--did", did)
