@@ -377,6 +377,9 @@ class Bitrix24:
         except PortalError as error:
             log.debug("%s refused in %.3f s: %s", method, reply.wall_s, type(error).__name__)
             raise
+        except AnswerLost as error:
+            error.left_at = time.time() - reply.wall_s
+            raise
         duration = self.durations.learn(method, envelope.get("time"))
         self.durations.learn_overhead(reply.wall_s, duration)
         log.debug("%s answered in %.3f s", method, reply.wall_s)

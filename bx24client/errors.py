@@ -30,7 +30,8 @@
 `retryable`: the same command may succeed later. `retry_after_s`: not sooner than that, None when the
 portal gave no hint. `maybe_done`: the portal may have executed the command, so a command with side
 effects must ask before it is repeated. `maybe_running`: it may be at it still, so there may be nothing to
-see yet. `str()` is one plain sentence for an administrator and never holds a secret.
+see yet; then `left_at` is when the request had left (unix seconds, 0.0 if that is not known). `str()` is
+one plain sentence for an administrator and never holds a secret.
 """
 
 # ruff: noqa: N818 - the errors are named after what happened, "except AnswerLost" reads itself
@@ -60,6 +61,7 @@ class BitrixError(Exception):
     retryable: bool = False
     retry_after_s: float | None = None
     maybe_done: bool = False
+    left_at: float = 0.0
 
     @property
     def maybe_running(self) -> bool:

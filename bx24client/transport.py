@@ -167,6 +167,7 @@ class Transport:
                 failure = exchange.verdict(exc)
             except TransportError as exc:
                 failure = exc
+        failure.left_at = exchange.left_at
         # Raised outside the handler: the library's exceptions carry the address with the secret.
         raise failure
 
@@ -269,6 +270,7 @@ class _Exchange:
         self.headers_out = False
         self.sent_bytes = 0
         self.sent_all = False
+        self.left_at = 0.0
         self.unknown_name = False
         self.expired = ""
 
@@ -292,6 +294,8 @@ class _Exchange:
         """Count the body before it leaves: once the last of it may be out, nobody knows."""
         self.sent_bytes += size
         self.sent_all = self.sent_bytes >= self.body_bytes
+        if self.sent_all:
+            self.left_at = time.time()
 
     def verdict(self, exc: Exception) -> TransportError:
         timed_out = self.expired and _is_timeout(exc)

@@ -607,7 +607,10 @@ def _still_in_doubt(doubt: Doubt | None, event: Event) -> Doubt | None:
         return doubt  # of a worker that lost its lease: what it sent is not what is in doubt now
     if not data["doubt"]:
         return None
-    return doubt if data.get("running", True) else replace(doubt, running=False)
+    if not data.get("running", True):
+        return replace(doubt, running=False)
+    # It was announced before it left: a slow journal or a full bucket may lie between the two.
+    return replace(doubt, since=max(doubt.since, data.get("left_at", 0.0)))
 
 
 def _forgotten(call: Call, event: Event) -> None:

@@ -39,4 +39,6 @@ def fate(error: BitrixError, intent: str, earlier: Doubt | None) -> dict[str, ob
     `intent`: the id of the event that announced the request.
     """
     doubt = error.maybe_done or earlier is not None
-    return {"intent": intent, "doubt": doubt, "running": doubt and error.maybe_running}
+    running = doubt and error.maybe_running
+    left = {"left_at": error.left_at} if running and error.left_at else {}
+    return {"intent": intent, "doubt": doubt, "running": running, **left}

@@ -33,6 +33,7 @@ from bx24client.transport import JsonBody, Transport, _moved_to
 from .scripted import (
     SECRET,
     ScriptedPortal,
+    Step,
     answers,
     batch,
     drips,
@@ -86,6 +87,20 @@ def test_a_side_effect_is_not_doubled_when_the_answer_is_lost(portal: ScriptedPo
         client.execute(WRITE)
     assert caught.value.maybe_done
     assert len(portal.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "step", [hangs_up, is_silent(5), says(http(b"<html>", "504 Gateway Time-out", content_type="text/html"))]
+)
+def test_of_a_request_that_may_still_run_it_is_known_when_it_left(
+    portal: ScriptedPortal, client: Bitrix24, step: Step
+) -> None:
+    portal.steps = [step]
+    before = time.time()
+    with pytest.raises(AnswerLost) as caught:
+        client.execute(WRITE, timeout_s=0.3, on_leaving=lambda: time.sleep(0.1))
+    assert caught.value.maybe_running
+    assert before + 0.1 <= caught.value.left_at <= time.time()
 
 
 def test_a_question_is_asked_again_when_the_answer_is_lost(portal: ScriptedPortal, client: Bitrix24) -> None:

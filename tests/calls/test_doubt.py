@@ -43,6 +43,17 @@ def test_a_register_that_may_still_run_is_left_alone(story: Story) -> None:
     assert due(story.call()) == (REGISTER, SETTLED)
 
 
+def test_a_request_that_left_long_after_it_was_announced_is_left_alone_from_then_on(story: Story) -> None:
+    """The journal was slow, or the gate had no place: the portal may work on it for as long as on any other."""
+    failed(registering(story), Kind.REGISTER_FAILED, at=60, doubt=True, running=True, left_at=START + 50.0)
+    assert due(story.call()) == (REGISTER, START + 50 + IN_FLIGHT_S)
+
+
+def test_a_clock_that_was_set_back_does_not_shorten_the_wait(story: Story) -> None:
+    failed(registering(story), Kind.REGISTER_FAILED, doubt=True, running=True, left_at=START - 3600.0)
+    assert due(story.call()) == (REGISTER, SETTLED)
+
+
 @pytest.mark.parametrize("doubt", [True, False])
 def test_a_register_that_was_answered_with_rubbish_or_a_refusal_is_tried_again_soon(story: Story, doubt: bool) -> None:
     failed(registering(story), Kind.REGISTER_FAILED, doubt=doubt, running=False)

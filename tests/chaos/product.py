@@ -1,7 +1,7 @@
 """The program with its long waits shortened, so that an hour's outage fits into a minute. Nothing else is changed.
 
-A request of the double lasts at most CAP_S, as a cloud portal's lasts at most 60 s; everything derived from that
-shrinks with it.
+A request of the double lasts at most CAP_S, as a cloud portal's lasts at most 60 s, and has an effect until WORK_S at
+the latest, however slow the machine; everything derived from that shrinks with it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from itgrix_bx.delivery import attach, finishing, registering, schedule, trouble
 from tests.chaos import dying
 
 CAP_S = 3.0
+WORK_S = CAP_S + 1.0
 WINDOW_S = 16.0  # in which the portal finds a registered call again: 30 minutes in life
 HOUR_S = 2 * WINDOW_S
 

@@ -34,7 +34,7 @@ from sql.schema import upgrade
 from sql.tables import calls as calls_table
 from tests.chaos.calls import LINES, Player, Truth
 from tests.chaos.processes import Process
-from tests.chaos.product import CAP_S, WINDOW_S
+from tests.chaos.product import CAP_S, WINDOW_S, WORK_S
 from tests.chaos.storm import DiesOrHangs, Killed, Locked, Storm
 from tests.chaos.verdict import Verdict, judge
 from tests.mariadb_server import server
@@ -123,7 +123,7 @@ def _everything(web: int) -> Changes:
 @contextlib.contextmanager
 def shortened_portal(**more: float) -> Iterator[PortalEmulator]:
     """The double, whose cap and memory of open calls fit product.py; with the races of the real one."""
-    settings = {"request_cap_s": CAP_S, "dedupe_window_s": WINDOW_S, "register_race_s": 0.02,
+    settings = {"request_cap_s": CAP_S, "work_cap_s": WORK_S, "dedupe_window_s": WINDOW_S, "register_race_s": 0.02,
                 "finish_delete_delay_s": 0.05, **more}  # fmt: skip
     with PortalEmulator(seed={"settings": settings}, rate=0) as portal:
         yield portal

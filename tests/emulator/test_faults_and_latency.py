@@ -167,6 +167,26 @@ def test_a_request_longer_than_the_cap_is_given_up_by_the_front_end_and_its_work
     assert [row["http_status"] for row in state["requests"]] == [200, 200, 504]
 
 
+def test_a_request_that_lasts_too_long_is_ended_by_the_portal_as_it_is() -> None:
+    with PortalEmulator(latency={REGISTER: 200}) as emulator, requests.Session() as session:
+        emulator.seed({"settings": {"request_cap_s": 0.1, "work_cap_s": 0.3}})
+        command = f"{REGISTER}?USER_ID=11&TYPE=2&PHONE_NUMBER="
+        answer = session.post(emulator.webhook_url + "batch", json={"cmd": [command + "1", command + "2"]})
+        assert answer.status_code == 504
+        state = emulator.dump()
+    assert [call["phone_number"] for call in state["calls"]] == ["1"]
+
+
+def test_what_works_on_after_its_answer_was_lost_is_ended_too() -> None:
+    with PortalEmulator() as emulator, requests.Session() as session:
+        emulator.seed({"settings": {"work_cap_s": 0.2}})
+        emulator.faults([{"method": REGISTER, "kind": "html504", "works_on_s": 0.4, "times": 1}])
+        call = {"USER_ID": 11, "TYPE": 2, "PHONE_NUMBER": "1"}
+        assert session.post(emulator.webhook_url + REGISTER, json=call).status_code == 504
+        time.sleep(0.6)
+        assert emulator.dump()["calls"] == []
+
+
 def test_the_documented_model_has_the_times_of_the_documentation() -> None:
     documented, quick = MODELS["documented"], MODELS["quick"]
     steps = (SEARCH, REGISTER, "telephony.externalCall.finish", "attach_content", "attach_first_step", "upload")

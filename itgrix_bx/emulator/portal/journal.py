@@ -41,7 +41,7 @@ class Journal:
             self._store.http_requests += 1
         return Entry(self._store.clock.now(), time.perf_counter())
 
-    def begin_command(self, batch_id: int) -> Entry:
+    def begin_command(self, batch_id: int | None) -> Entry:
         """A command of a batch begins."""
         return Entry(self._store.clock.now(), time.perf_counter(), batch_id)
 

@@ -6,10 +6,11 @@ operating limit (429), the method itself.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -55,6 +56,10 @@ _TOO_LITTLE = "The request requires higher privileges than provided by the webho
 _HTML = b"<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>%d</h1></center>\r\n</body>\r\n</html>\r\n"
 
 
+class _TooLongError(Exception):
+    """The portal ends a request that has lasted too long; what it had not done yet is never done."""
+
+
 class Portal:
     """The REST side of the double. Thread-safe; sleeps only outside of the store's lock."""
 
@@ -83,10 +88,13 @@ class Portal:
         if fault and not fault.after_effect:
             spoilt = self._spoilt(fault, request, target, entry, params)
             if spoilt:
-                self._work_on(fault, request, target, params)
+                self._work_on(fault, request, target, params, replace(entry, record=None))
                 return spoilt
-        response = self._answer(request, target, params, entry)
-        if entry.lasted_s > self.store.settings.request_cap_s:
+        try:
+            response = self._answer(request, target, params, entry)
+        except _TooLongError:
+            response = None
+        if response is None or entry.lasted_s > self.store.settings.request_cap_s:
             self.journal.end(entry, target.method, params, 504, fault="too long")
             return _html(504, {})
         if fault and fault.after_effect:
@@ -97,7 +105,7 @@ class Portal:
         started = self.clock.now()
         try:
             if target.method == "upload":
-                result = self._upload(request, target, params)
+                result = self._upload(request, target, params, entry)
                 self.journal.end(entry, "upload", params)
                 return _json({"result": result})
             value, took = self._direct(request, target, params, entry)
@@ -116,7 +124,7 @@ class Portal:
             raise RestError(*LINK_CHECK)
         if method is not None:
             self._check_scope(method, caller, _TOO_LITTLE)
-            return self._run(method, caller, params, _base_url(request))
+            return self._run(method, caller, params, _base_url(request), entry)
         return self._batch(caller, params, _base_url(request), entry)
 
     def _batch(self, caller: Caller, params: Params, base_url: str, entry: Entry) -> tuple[Any, dict[str, Any]]:
@@ -125,7 +133,7 @@ class Portal:
             raise RestError(*BLOCKED)
         entry.batch_id = next(self._batch_ids)
         begin = time.perf_counter()
-        command = partial(self._command, caller, base_url, entry.batch_id)
+        command = partial(self._command, caller, base_url, entry)
         result = batch.run(params, command, doc_codes=self.store.settings.doc_error_codes)
         self.journal.end(entry, "batch", params)
         self.journal.count_batch(len(batch.commands(params)))
@@ -134,16 +142,16 @@ class Portal:
         return result, self.operating.report(caller.secret, "batch")
 
     def _command(
-        self, caller: Caller, base_url: str, batch_id: int, name: str, params: Params
+        self, caller: Caller, base_url: str, whole: Entry, name: str, params: Params
     ) -> tuple[Any, dict[str, Any]]:
-        entry, started = self.journal.begin_command(batch_id), self.clock.now()
+        entry, started = self.journal.begin_command(whole.batch_id), self.clock.now()
         bare = Target.bare(name)
         try:
             method = self._method(bare)
             if method is None:
                 raise RestError(*METHOD_NOT_FOUND)
             self._check_scope(method, caller, "")
-            value, took = self._run(method, caller, params, base_url, in_batch=True)
+            value, took = self._run(method, caller, params, base_url, whole, in_batch=True)
         except RestError as error:
             self.journal.end(entry, bare, params, 200, error)
             raise
@@ -151,19 +159,20 @@ class Portal:
         return value, self._times(started) | took
 
     def _run(
-        self, method: Method, caller: Caller, params: Params, base_url: str, *, in_batch: bool = False
+        self, method: Method, caller: Caller, params: Params, base_url: str, whole: Entry, *, in_batch: bool = False
     ) -> tuple[Any, dict[str, Any]]:
+        """`whole`: the request, which the command may be a part of."""
         name, webhook = method.name.lower(), caller.secret
         billed = not (in_batch and self.store.settings.operating_billing == "batch")
         fault = self.faults.take((name,), single=True)
         if (fault and fault.kind == "blocked") or (billed and self.operating.is_blocked(webhook, name)):
             raise RestError(*BLOCKED)
         _raise_fault(fault, after_effect=False)
-        context = Context(self.store, caller, base_url, self._work)
+        context = Context(self.store, caller, base_url, partial(self._work, whole))
         begin = time.perf_counter()
         try:
             if not method.own_pace:
-                self._work(name)
+                self._work(whole, name)
             self._check_auth_type(method)
             value = method.run(context, params)
         finally:
@@ -171,16 +180,21 @@ class Portal:
                 self.operating.bill(webhook, name, time.perf_counter() - begin)
         _raise_fault(fault, after_effect=True)
         if fault and fault.kind == "result":
-            value = dataclasses.replace(value, rows=fault.result) if isinstance(value, Page) else fault.result
+            value = replace(value, rows=fault.result) if isinstance(value, Page) else fault.result
         return value, self.operating.report(webhook, name)
 
-    def _work(self, step: str) -> None:
+    def _work(self, whole: Entry, step: str) -> None:
         self.clock.sleep(self.latency.of(step))
+        self._must_be_alive(whole)
 
-    def _upload(self, request: Request, target: Target, params: Params) -> dict[str, Any]:
+    def _must_be_alive(self, entry: Entry) -> None:
+        if entry.lasted_s > self.store.settings.work_cap_s:
+            raise _TooLongError
+
+    def _upload(self, request: Request, target: Target, params: Params, entry: Entry) -> dict[str, Any]:
         parts = multipart.parse(request.content_type, request.body)
         file = next((part for part in parts if part.name == "file" and part.filename), None)
-        context = Context(self.store, self._caller(target), _base_url(request), self._work)
+        context = Context(self.store, self._caller(target), _base_url(request), partial(self._work, entry))
         return records.upload(context, params.get("token"), file)
 
     def _method(self, name: str) -> Method | None:
@@ -229,12 +243,14 @@ class Portal:
         self.journal.end(entry, target.method, params, response.status, fault=fault.kind)
         return response
 
-    def _work_on(self, fault: Rule, request: Request, target: Target, params: Params) -> None:
+    def _work_on(self, fault: Rule, request: Request, target: Target, params: Params, entry: Entry) -> None:
         """The work of a request nobody waits for any more."""
 
         def work() -> None:
             self.clock.sleep(fault.works_on_s)
-            self._answer(request, target, params, self.journal.begin())
+            with suppress(_TooLongError):
+                self._must_be_alive(entry)
+                self._answer(request, target, params, entry)
 
         if fault.works_on_s:
             threading.Thread(target=work, name="portal", daemon=True).start()

@@ -27,6 +27,9 @@ class Settings:
     operating_cost_s: dict[str, float] = field(default_factory=dict)
     # A cloud portal's front end gives up on a request after this; what was done stays done.
     request_cap_s: float = 60.0
+    # Nor does the portal work on a request for ever: after this nothing comes of it any more. That it is 60 s and a
+    # little is an assumption; clients wait for longer before they repeat what may still run.
+    work_cap_s: float = 70.0
     doc_error_codes: bool = False
     auth_status: AuthStatus = "source"
     webhook_refused: bool = False
