@@ -174,7 +174,8 @@ def test_a_call_whose_end_was_lost_is_completed_and_shown_as_such(machine: Machi
     assert (shown["source"], shown["talk_source"]) == ("hooks, completed from CEL", "cel")
 
 
-def test_calls_show_names_the_source(machine: Machine) -> None:
+def test_calls_show_names_the_source(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have it from the terminal
     machine.run("catch-up", *SPAN, "--yes")
     assert machine.json("calls", "show", id_of("busy"))["source"] == "taken from CEL"
     told = machine.run("calls", "show", id_of("busy")).output
