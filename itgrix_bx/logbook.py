@@ -125,12 +125,10 @@ class Logbook:
         return None
 
     def beside(self, call: Call, since: float) -> list[Call]:
-        """As Journal.beside, for a hook; nobody while the database is away."""
-        try:
-            return [] if self.away_since is not None else self.journal.beside(call, since, timeout_s=PATIENCE_S)
-        except DatabaseAwayError as error:
-            log.debug("call %s: who else calls from this number is not known: %s", call.call_id, error)
-            return []
+        """As Journal.beside, for a hook. Raises DatabaseAwayError."""
+        if self.away_since is not None:
+            raise DatabaseAwayError("the database is away")
+        return self.journal.beside(call, since, timeout_s=PATIENCE_S)
 
     def record_soon(self, events: Sequence[Event]) -> None:
         """Like record, for those who need not know that it is stored. Never raises."""

@@ -37,7 +37,7 @@ from itgrix_bx.clients import Clients, Deals, Entities
 from itgrix_bx.config import Inbound
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.delivery.turns import AnotherFirst, Turns
+from itgrix_bx.delivery.turns import NotItsTurn, Turns
 from itgrix_bx.logbook import Logbook
 
 log = logging.getLogger("itgrix_bx.reception")
@@ -145,10 +145,12 @@ class Reception:
 
     def search(self, call: Call, *, until: float, deals: bool = False) -> Heard:
         """Find the client of a call that is registered already or will be."""
+        return self._search(call, until=until, deals=deals, in_doubt=call.register_doubt is not None)
+
+    def _search(self, call: Call, *, until: float, deals: bool, in_doubt: bool = False) -> Heard:
         if not self._portal.health.prompt:
             return self._with_deals(call, Heard(self.clients.usable(call.client_number), lack=AWAY))
         answer = _Answer()
-        in_doubt = call.register_doubt is not None
         parcel = self._search_parcel(call, answer, until, "caller", deals=deals, in_doubt=lambda: in_doubt)
         self._portal.submit(parcel)
         return self._with_deals(call, self._await(answer, until))
@@ -159,11 +161,15 @@ class Reception:
             heard.deals = self.clients.deals(call.client_number)
         return heard
 
-    def search_before_register(self, call: Call, *, until: float, deals: bool = False) -> Heard:
-        """Like search, of a call that delivery registers: another of its number is with the portal just now."""
-        self._logbook.record_soon([_failed(call, str(AnotherFirst()), random.uniform(0.5, 2.0))])
-        call.register_doubt = None  # nothing left that could have made what is found
-        return self.search(call, until=until, deals=deals)
+    def search_first(self, call: Call, why: NotItsTurn, *, until: float, deals: bool = False) -> Heard:
+        """Like ask, of a call that must not make a client now: registered at once only when it has one. Otherwise
+        delivery registers it."""
+        heard = self._search(call, until=until, deals=deals)
+        if heard.entities and heard.lack != AWAY:
+            self.register(call)
+        else:
+            self._logbook.record_soon([_failed(call, str(why), random.uniform(0.5, 2.0))])
+        return heard
 
     def register(self, call: Call) -> None:
         """Let the portal know of a call nobody waits for."""

@@ -106,7 +106,7 @@ class Service:
         number_store = NumberStore(self.database)
         self.numbers = Numbers(number_store, settings.numbers)
         self.cards = Cards(self.client, lambda: self.employees.directory)
-        turns = Turns(settings.journal.directory)
+        turns = Turns()
         self.reception = Reception(self.client, self.logbook, lambda: self._settings.inbound, turns)
         self.retention = Retention(self.journal, settings.journal.keep_days)
         self.fetching = Fetching(settings.recordings.public_url, Notes(self.database))

@@ -25,6 +25,7 @@ from itgrix_bx.logbook import Logbook
 from itgrix_bx.numbers import Numbers
 from itgrix_bx.reception import Heard, Reception
 from itgrix_bx.router import Router
+from sql.database import DatabaseAwayError
 
 log = logging.getLogger("itgrix_bx.switchboard")
 
@@ -102,7 +103,7 @@ class Switchboard:
             call = appended.call if appended is not None else fold([event, *opening])
         elif appended is not None and not appended.new:
             return self._known(call, kind, until)
-        return Reply(SKIPPED) if call.skipped else self._ask(call, until)
+        return Reply(SKIPPED) if call.skipped else self._ask(call, until, in_journal=appended is not None)
 
     def _await_rules(self, until: float) -> bool:
         """Whether it can be said whose calls are none for the CRM, and what becomes of the others."""
@@ -129,14 +130,16 @@ class Switchboard:
         params = portal.register_params(call, user_id=user_id, pbx_name=self._settings.pbx.name)
         return [Event(event.call_id, Kind.REGISTERING, event.at, {"params": params})]
 
-    def _ask(self, call: Call, until: float) -> Reply:
+    def _ask(self, call: Call, until: float, *, in_journal: bool) -> Reply:
         # A colleague's phone or mobile: there is nobody to find.
         if call.direction == INTERNAL or self._employees.is_own_number(call.client_number):
             self._reception.register(call)
             return Reply(DEFERRED)
         inbound = call.direction == IN
-        if self._follows_another(call):
-            heard = self._reception.search_before_register(call, until=until, deals=self._wants_deals(call))
+        try:
+            self._take_turn(call, in_journal=in_journal)
+        except turns.NotItsTurn as why:
+            heard = self._reception.search_first(call, why, until=until, deals=self._wants_deals(call))
             return self._reply(call, heard)
         heard = self._reception.ask(call, search=inbound, until=until, deals=inbound and self._wants_deals(call))
         if inbound:
@@ -144,18 +147,19 @@ class Switchboard:
         self._journal(heard.events)
         return _registered_or_deferred(heard.portal_call_id)
 
-    def _follows_another(self, call: Call) -> bool:
-        """Whether another call of a number that is no client's is being registered now: at the same moment the portal
-        would make a client for each. By what this program does, and by the journal, in which this call stands already,
-        so that of two at least one sees the other."""
+    def _take_turn(self, call: Call, *, in_journal: bool) -> None:
+        """At the same moment the portal would make a client for each of two calls of a number it does not know: it is
+        asked for one at a time, as far as they stand in the journal and see each other. Raises NotItsTurn."""
         if not turns.makes_a_client(call) or self._reception.clients.usable(call.client_number):
-            return False
-        if not self._reception.turns.take(call):
-            return True
-        if turns.is_registered_beside(call, self._logbook.beside, call.started_at - IN_FLIGHT_S):
+            return
+        if not in_journal:
+            raise turns.others_unknown()
+        try:
+            turns.take(call, self._reception.turns, self._logbook.beside, call.started_at - IN_FLIGHT_S)
+        except DatabaseAwayError as error:
             self._reception.turns.give_back(call)
-            return True
-        return False
+            log.debug("call %s: who else calls from this number is not known: %s", call.call_id, error)
+            raise turns.others_unknown() from error
 
     def _known(self, call: Call, kind: Kind, until: float) -> Reply:
         """A repeated hook, or another leg: no second registration."""

@@ -19,7 +19,7 @@ from itgrix_bx.delivery import turns
 from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
-from itgrix_bx.delivery.turns import AnotherFirst, Beside, Turns
+from itgrix_bx.delivery.turns import Beside, NotItsTurn, Turns
 from itgrix_bx.reception import as_data, not_made_by, registration
 
 _REQUEST_S = 60.0
@@ -82,7 +82,7 @@ class Register:
         intent = Intent(
             begin,
             lambda: _event(call, Kind.REGISTERING, params=params),
-            lambda: turns.register_turn(call, self._own_turns, self._beside) if stranger else None,
+            lambda: self._take_turn(call) if stranger else None,
         )
         try:
             registered = self._client.execute(
@@ -97,7 +97,7 @@ class Register:
                 told = fate(error, intent.event_id, call.register_doubt)
                 return [_event(call, Kind.GAVE_UP, step=REGISTER, error=f"{error}; {advice}", **told)]
             return self._send(call, params | {"USER_ID": default}, begin, stranger=stranger)
-        except AnotherFirst as error:
+        except NotItsTurn as error:
             known = fate(error, intent.event_id, call.register_doubt)
             return [_event(call, Kind.REGISTER_FAILED, error=str(error), retry_at=turns.again_at(), **known)]
         except BitrixError as error:
@@ -105,6 +105,10 @@ class Register:
         finally:
             self._own_turns.give_back(call)
         return [registration(call.call_id, registered)]
+
+    def _take_turn(self, call: Call) -> None:
+        if turns.makes_a_client(call):
+            turns.take(call, self._own_turns, self._beside)
 
     def _late_params(self, call: Call, begin: Begin) -> dict[str, object]:
         self._find_line(call, begin)

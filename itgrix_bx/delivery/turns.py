@@ -2,27 +2,20 @@
 calls of one unknown number at the same moment would make two.
 
 What is under way is in the journal, whoever does it: each says there that a request leaves before it looks who else has
-said so. Of two at the same moment at least one sees the other and stands back; it is told at its next try.
+said so. Of two at the same moment at least one sees the other and stands back; it is told at its next try. Who cannot
+say so, the database being away, registers nobody the portal does not know.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import logging
-import os
 import random
 import threading
 import time
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 from bx24client import BitrixError
 from itgrix_bx.calls.call import IN, Call, Doubt
 from itgrix_bx.delivery.schedule import IN_FLIGHT_S, settled_at
-
-log = logging.getLogger("itgrix_bx.delivery")
 
 # The calls of a number that began since (unix seconds), but one: Journal.beside.
 Beside = Callable[[Call, float], list[Call]]
@@ -30,32 +23,35 @@ Beside = Callable[[Call, float], list[Call]]
 _BACKLOG_S = 30 * 86400.0  # how old a call may be that is registered late
 
 
-class AnotherFirst(BitrixError):  # noqa: N818 - named after what happened, as its kin in bx24client
-    """Another call of this number is with the portal: this one follows. Nothing was sent."""
+class NotItsTurn(BitrixError):  # noqa: N818 - named after what happened, as its kin in bx24client
+    """The portal is not to make a client for this call now. Nothing was sent."""
 
     retryable = True
 
-    def __init__(self) -> None:
-        super().__init__("another call of this number is being registered: this one follows")
+
+def another_first() -> NotItsTurn:
+    """Another call of the number is with the portal."""
+    return NotItsTurn("another call of this number is being registered: this one follows")
+
+
+def others_unknown() -> NotItsTurn:
+    """Whether another call of the number is with the portal cannot be known."""
+    return NotItsTurn("the database is away: a new client is registered when it is back")
 
 
 class Turns:
-    """The numbers whose registration this machine has under way. The journal tells of those of all machines, but not
-    while it is away; then the programs of one machine know by locks in the directory they share, which end with them.
-    """
+    """The numbers whose registration this program has under way: of two of its own, one is first."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "turns.lock"
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: dict[str, tuple[str, float]] = {}  # number -> whose it is, until when at most (monotonic)
-        self._file: int | None = None
 
     def take(self, call: Call) -> bool:
         """Whether it is this call's turn now."""
         now = time.monotonic()
         with self._lock:
             whose, until = self._taken.get(call.client_number, (call.call_id, 0.0))
-            if (whose != call.call_id and now < until) or not self._locked(call.client_number):
+            if whose != call.call_id and now < until:
                 return False
             self._taken[call.client_number] = call.call_id, now + IN_FLIGHT_S
             return True
@@ -65,24 +61,6 @@ class Turns:
         with self._lock:
             if self._taken.get(call.client_number, ("", 0.0))[0] == call.call_id:
                 del self._taken[call.client_number]
-                with contextlib.suppress(OSError):  # nothing was locked then
-                    self._range(call.client_number, fcntl.LOCK_UN)
-
-    def _locked(self, number: str) -> bool:
-        """Whether no other program of this machine has the number. A directory that takes no file locks nothing."""
-        try:
-            self._range(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            log.debug("%s: %s: other programs are not asked whose turn it is", self._path, error)
-        return True
-
-    def _range(self, number: str, operation: int) -> None:
-        """One byte of the file is a number's; the file is never closed, for that would end every lock."""
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(self._file, operation, 1, zlib.crc32(number.encode()))
 
 
 def again_at() -> float:
@@ -95,13 +73,17 @@ def makes_a_client(call: Call) -> bool:
     return call.direction == IN and bool((call.register_params or {}).get("CRM_CREATE"))
 
 
-def register_turn(call: Call, own: Turns, beside: Beside) -> None:
+def take(call: Call, own: Turns, beside: Beside, since: float | None = None) -> None:
     """To be called when it is in the journal that the call's registration leaves; `own.give_back` after the answer.
 
-    Raises AnotherFirst.
+    `since` (unix seconds): no call that began earlier can be with the portal; the backlog's may. Raises NotItsTurn, and
+    what `beside` raises; the turn is the call's all the same then.
     """
-    if makes_a_client(call) and (not own.take(call) or is_registered_beside(call, beside, time.time() - _BACKLOG_S)):
-        raise AnotherFirst
+    if not own.take(call):
+        raise another_first()
+    if is_registered_beside(call, beside, time.time() - _BACKLOG_S if since is None else since):
+        own.give_back(call)
+        raise another_first()
 
 
 def is_registered_beside(call: Call, beside: Beside, since: float) -> bool:
