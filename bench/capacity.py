@@ -27,8 +27,8 @@ _SWEEP_HEAD = (
     "doubled", "requests/call", "refused", "wait p50", "p95", "p99", "late", "card p95", "behind",
 )  # fmt: skip
 _OPERATING_HEAD = (
-    "billing", "offered/min", "calls", "delivered/min", "limits allow", "share", "waiting", "lost", "doubled",
-    "requests/call", "wait p95", "late", "refused…",
+    "billing", "offered/min", "calls", "delivered/min", "limits allow", "share", "in each window", "waiting", "lost",
+    "doubled", "requests/call", "wait p95", "late", "refused…",
 )  # fmt: skip
 _SLICED = ("register", "show", "finish", "attachrecord", "upload")
 
@@ -138,7 +138,8 @@ def _operating_row(conditions: Conditions, score: Score, allowed: float) -> list
     fates = score.fates
     return [
         conditions.billing, f"{conditions.per_min:.0f}", str(fates.offered), f"{score.per_min:.1f}", f"{allowed:.0f}",
-        f"{score.per_min / allowed:.0%}", str(fates.waiting), str(fates.lost + fates.wrong), str(fates.doubled),
+        f"{score.per_min / allowed:.0%}", "/".join(f"{per_min / allowed:.0%}" for per_min in score.by_window),
+        str(fates.waiting), str(fates.lost + fates.wrong), str(fates.doubled),
         f"{score.requests_per_call:.2f}", seconds(score.waits.p95), str(score.waits.late), tally(score.asked.refused),
     ]  # fmt: skip
 

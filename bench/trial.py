@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -85,11 +85,13 @@ class Conditions:
 
 @dataclass
 class Score:
-    """What came of a trial. `per_min`: calls delivered a minute; `behind_s`: how long after the last call's own
-    delivery nearly everything was delivered; `player_late_s`: how late the bench itself was at worst; memory in MiB
-    and processor time a call are the product's."""
+    """What came of a trial. `per_min`: calls delivered a minute; `by_window`: the same, in each whole window of the
+    working-time limit; `behind_s`: how long after the last call's own delivery nearly everything was delivered;
+    `player_late_s`: how late the bench itself was at worst; memory in MiB and processor time a call are the product's.
+    """
 
     per_min: float
+    by_window: list[float]
     behind_s: float
     fates: Fates
     waits: Waits
@@ -178,6 +180,7 @@ class Trial:
         end = kept_up_at(fates.delivered_at) - began - conditions.habits.longest_s - _DELIVERY_S
         return Score(
             per_min=fates.delivered * 60 / max(conditions.seconds, end),
+            by_window=_by_window([at - began for at in fates.delivered_at], conditions.window_s, conditions.seconds),
             behind_s=max(0.0, end - conditions.seconds),
             fates=fates,
             waits=Waits.of([call.wait_s for call in calls], conditions.deadline_s),
@@ -185,3 +188,9 @@ class Trial:
             asked=asked,
             player_late_s=max((call.came_at - began - call.arrival.at_s for call in calls), default=0.0),
         )
+
+
+def _by_window(delivered_s: Sequence[float], window_s: float, until_s: float) -> list[float]:
+    """Of what was delivered when (seconds since the start), how many a minute in each whole window."""
+    windows = [int(at // window_s) for at in delivered_s]
+    return [windows.count(n) * 60 / window_s for n in range(int(until_s // window_s))]

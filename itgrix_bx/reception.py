@@ -164,16 +164,17 @@ class Reception:
     def search_first(self, call: Call, why: NotItsTurn, *, until: float, deals: bool = False) -> Heard:
         """Like ask, of a call that must not make a client now: registered at once only when it has one. Otherwise
         delivery registers it."""
+        began = time.monotonic()
         heard = self._search(call, until=until, deals=deals)
         if heard.entities and heard.lack != AWAY:
-            self.register(call)
+            self.register(call, began)
         else:
             self._logbook.record_soon([_failed(call, str(why), random.uniform(0.5, 2.0))])
         return heard
 
-    def register(self, call: Call) -> None:
-        """Let the portal know of a call nobody waits for."""
-        self._portal.submit(self._register_parcel(call, _nobody(), time.monotonic(), "card"))
+    def register(self, call: Call, since: float | None = None) -> None:
+        """Let the portal know of a call nobody waits for, or no longer: since then (monotonic) its hook has."""
+        self._portal.submit(self._register_parcel(call, _nobody(), time.monotonic(), "card", since=since))
 
     def _await(self, answer: _Answer, until: float) -> Heard:
         heard = answer.take(until)
@@ -260,12 +261,20 @@ class Reception:
         )
 
     def _register_parcel(
-        self, call: Call, answer: _Answer, until: float, lane: str, behind: Parcel | None = None
+        self,
+        call: Call,
+        answer: _Answer,
+        until: float,
+        lane: str,
+        behind: Parcel | None = None,
+        since: float | None = None,
     ) -> Parcel:
         commands = {"register": telephony.register(call.register_params or {})}
-        return self._parcel(
-            call, commands, until, lane, lambda future: self._registered(call, answer, future), behind=behind
-        )
+
+        def done(future: Future[BatchResult]) -> None:
+            self._registered(call, answer, future)
+
+        return self._parcel(call, commands, until, lane, done, behind=behind, since=since)
 
     def _registration_behind(self, call: Call, searching: Parcel, until: float) -> Parcel:
         """The registration of a call whose search may leave without it, with the card for the responsible found."""
@@ -302,8 +311,9 @@ class Reception:
         chain: bool = False,
         behind: Parcel | None = None,
         apart: Callable[[], dict[str, Command[Any]]] | None = None,
+        since: float | None = None,
     ) -> Parcel:
-        leaves_by = time.monotonic() + _LEAVES_WITHIN_S
+        leaves_by = (time.monotonic() if since is None else since) + _LEAVES_WITHIN_S
 
         def still_in_time() -> None:
             if time.monotonic() > leaves_by:
