@@ -300,7 +300,8 @@ class Bitrix24:
         except BitrixError as failure:
             error, results = failure, []
         with self._gate.lock:
-            self._gate.planner.came_back(load, counted=bool(going) and not _never_arrived(error))
+            counted = bool(going) and not _never_arrived(error)
+            self._gate.planner.came_back(load, counted=counted, let_in=_was_let_in(results))
         self._note_health(error, results)
         if error is not None:
             self._unanswered(going, error)
@@ -492,6 +493,12 @@ def _quickly(attempt: Callable[[], T], deadline: float) -> T:
 
 def _pause(state: tenacity.RetryCallState) -> float:
     return _PAUSES_S[min(state.attempt_number, 2) - 1]
+
+
+def _was_let_in(results: Sequence[BatchResult]) -> bool:
+    """Whether the portal answered and refused none of it for its working time."""
+    errors = [error for result in results for error in result.errors.values()]
+    return bool(results) and not any(isinstance(error, MethodBlocked) for error in errors)
 
 
 def _never_arrived(error: BitrixError | None) -> bool:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from bx24client.commands import MAX_COMMANDS, BatchResult, Command
 from bx24client.limits import LANES, Budget
-from bx24client.worktime import UNKNOWN_S, Worktime
+from bx24client.worktime import UNKNOWN_S, Departure, Worktime
 
 CALLER, CARD, LATER = "caller", "card", "later"
 LIVE: Final = frozenset({CALLER, CARD})
@@ -125,6 +125,7 @@ class Planner:
         self._clock = budget.clock
         self._waiting: list[Parcel] = []
         self._number = 0
+        self._departures: dict[int, Departure] = {}  # of loads, by their first parcel's number
         self._left_at = dict.fromkeys(_SHARES, -math.inf)
         self._asked: deque[float] = deque()
         self._live_work: deque[tuple[float, float]] = deque()  # when, seconds: batches of callers and cards
@@ -153,9 +154,10 @@ class Planner:
             parcel.since, parcel.number = now, self._number
             self._waiting.append(parcel)
 
-    def came_back(self, load: Load, *, counted: bool) -> None:
-        """A load is answered or given up; not `counted` when the portal never saw its request."""
-        self._worktime.came_back(_methods(load), batch=is_batch(load))
+    def came_back(self, load: Load, *, counted: bool, let_in: bool = False) -> None:
+        """A load is answered or given up; not `counted` when the portal never saw its request. `let_in`: it answered,
+        and refused nothing of it for its working time."""
+        self._worktime.came_back(self._departures.pop(load[0].number), let_in=let_in)
         if not counted:
             self._budget.give_back()
 
@@ -219,7 +221,9 @@ class Planner:
             and self._plenty(parcel.kind)
             and self._budget.delay(parcel.lane) <= 0
             and self._open(parcel, Counter())
-            and not (parcel.is_batch and self._cost(parcel) > self._batch_room_s(parcel.kind))
+            and not (
+                parcel.is_batch and self._cost(parcel) > self._batch_room_s(parcel.kind) and not self._worktime.asks
+            )
         )
 
     # --- which ----------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ class Planner:
             limit = self._room_for(parcel, cost, rooms)
             if not self._open(parcel, counts) or _overtakes(parcel, load):
                 continue
-            if parcel.is_batch and cost > batch_room_s:
+            if parcel.is_batch and cost > batch_room_s and (load or not self._worktime.asks):
                 continue
             if not load and (parcel.alone or cost > batch_room_s):
                 return [parcel]
@@ -364,7 +368,7 @@ class Planner:
         self._waiting = [p for p in self._waiting if p not in load]
         self._budget.take()
         batch = is_batch(load)
-        self._worktime.left(_methods(load), batch=batch)
+        self._departures[load[0].number] = self._worktime.left(_methods(load), batch=batch)
         if batch or not self._worktime.bills_batches:
             self._left_at[kind] = self._clock()
         if batch and kind in LIVE:

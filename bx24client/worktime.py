@@ -11,26 +11,37 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bx24client.durations import Durations, Operating
 
-# The server's default is 420 s, the documents speak of 480. What somebody waits for is held back before the lower one,
-# so that it is never refused; the rest may find the true limit out.
+# The server's default is 420 s, the documents speak of 480. What somebody waits for, and batches, in which it travels,
+# are held back before the lower one, so that it is never refused; the rest may find the true limit out.
 CAUTIOUS_S = 420.0
 BATCH = "batch"
 _CAREFUL = frozenset({"telephony.externalcall.register", "telephony.externalcall.searchcrmentities", BATCH})
 _KEPT_FREE = 0.02  # share of the limit for what was billed to us without an answer
+_QUESTION_S = 1.0  # of work, in a batch by which we ask what batches may do
 UNKNOWN_S = 0.2  # what a method is taken to cost before it was measured
-_OPENS_SOON_S = 1.0  # a batch refused so shortly before something drops out delays nobody
-_A_TRY = 0.02  # share of the limit by which such a batch may pass it
 
 
 @dataclass
 class _Account:
+    """Seconds by what a command typically takes."""
+
     in_flight: int = 0
     in_flight_s: float = 0.0
+    left_s: float = 0.0  # all that ever left, less what nobody saw
     closed_until: float = 0.0
+
+
+@dataclass
+class Departure:
+    """Commands on their way, by whose account they are on: how many, seconds, and what had come back before."""
+
+    counts: Counter[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    back_s: dict[str, float] = field(default_factory=dict)
 
 
 class Worktime:
@@ -46,6 +57,7 @@ class Worktime:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
         self.limit_s = cautious_s  # as far as it is known
+        self._let_in_s = 0.0  # the most that was spent when something was let in
         self._found_out = False
 
     @property
@@ -67,19 +79,24 @@ class Worktime:
     def batch_room_s(self, kept_a_second: float | None = None) -> float:
         """Seconds of work that batches may still do; without end where they are not billed as a whole.
 
-        `kept_a_second`: work that others will want in batches, and have first, until something drops out. Whoever
-        leaves them that may find out, when this is near, whether the limit is higher than it was taken for.
+        `kept_a_second`: work that others will want in batches, and have first, until something drops out.
         """
         if self._clock() < self._of(BATCH).closed_until:
             return 0.0
         told, opens_in = self._durations.operating(BATCH), self.opens_in(BATCH)
-        if told is None or not self.bills_batches or self._has_dropped(BATCH, told):
+        if told is None or not self.bills_batches:
             return math.inf
-        if kept_a_second is None:  # something has dropped out: what is on its way will tell how much
-            return math.inf if not opens_in else max(0.0, self._free(BATCH, told))
-        may_try = not self._found_out and opens_in < _OPENS_SOON_S
-        free = self._free(BATCH, told) - kept_a_second * opens_in
-        return max(0.0, free, self.limit_s * _A_TRY if may_try else 0.0)
+        if opens_in:
+            return max(0.0, self._free(BATCH, told) - (kept_a_second or 0.0) * opens_in)
+        # Something has dropped out, and the next answer tells how much: what is kept free pays for the question.
+        free = max(0.0, self._free(BATCH, told, kept=0.0))
+        return free if kept_a_second is None else min(free, _QUESTION_S)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a batch of any size may leave, because nobody else asks what batches may do."""
+        told = self._durations.operating(BATCH)
+        return told is not None and self._clock() >= self._of(BATCH).closed_until and self._has_dropped(BATCH, told)
 
     def opens_in(self, method: str) -> float:
         """Seconds until `method` may be tried again, when it has no room now."""
@@ -87,24 +104,42 @@ class Worktime:
         reset_at = told.reset_at if told is not None and told.reset_at is not None else now
         return max(0.0, self._of(method).closed_until - now, reset_at - now)
 
-    def left(self, methods: Iterable[str], *, batch: bool = False) -> None:
-        """Commands of these methods have left for the portal, in one `batch` or not."""
-        self._count([*methods], 1, batch=batch)
+    def left(self, methods: Iterable[str], *, batch: bool = False) -> Departure:
+        """Commands of these methods leave for the portal, in one `batch` or not. To be told when they came back."""
+        departure = Departure(Counter(map(str.casefold, methods)))
+        for method, count in departure.counts.items():
+            departure.seconds[method] = count * self.cost(method)
+        if batch:
+            departure.seconds[BATCH] = sum(departure.seconds.values())
+            departure.counts[BATCH] = 1
+        for name, seconds in departure.seconds.items():
+            account = self._of(name)
+            departure.back_s[name] = account.left_s - account.in_flight_s
+            account.in_flight += departure.counts[name]
+            account.in_flight_s += seconds
+            account.left_s += seconds
+        return departure
 
-    def came_back(self, methods: Iterable[str], *, batch: bool = False) -> None:
-        """They were answered, or never will be."""
-        counted = [*methods]
-        self._count(counted, -1, batch=batch)
-        for name in {BATCH} if batch and self.bills_batches else {*map(str.casefold, counted)}:
-            if told := self._durations.operating(name):
-                cost = sum(map(self.cost, counted)) if batch else self.cost(name)
-                self.limit_s = max(self.limit_s, told.spent_s - cost)  # so much was spent, and it was let in
+    def came_back(self, departure: Departure, *, let_in: bool) -> None:
+        """They were answered, or never will be. `let_in`: the portal refused none of them for its working time."""
+        batch = BATCH in departure.counts
+        for name in departure.counts:
+            account = self._of(name)
+            told = self._durations.operating(name)
+            if told is not None and let_in and (name == BATCH or not (batch and self.bills_batches)):
+                # So much was spent when they came to the portal, less what it worked on meanwhile at most.
+                self._let_in_s = max(self._let_in_s, told.spent_s - (account.left_s - departure.back_s[name]))
+            account.in_flight -= departure.counts[name]
+            account.in_flight_s -= departure.seconds[name]
+        self.limit_s = max(self.limit_s, self._let_in_s)
 
     def blocked(self, method: str, until: float) -> None:
         """The portal refused `method` for its working time, until then (unix seconds)."""
         told = self._durations.operating(method)
         if told is not None and told.spent_s > 0:
-            self.limit_s = told.spent_s - self.cost(method)
+            if self._let_in_s > told.spent_s + self._of(method).in_flight_s:
+                self._let_in_s = 0.0  # the limit is lower than it was
+            self.limit_s = max(self._let_in_s, min(self.limit_s, told.spent_s - self.cost(method)))
             self._found_out = True
         self._of(method).closed_until = until
 
@@ -113,21 +148,8 @@ class Worktime:
         typical = self._durations.typical(method)
         return unknown if typical is None else typical
 
-    def _count(self, methods: list[str], sign: int, *, batch: bool) -> None:
-        counts = Counter(map(str.casefold, methods))
-        for method, count in counts.items():
-            self._add(method, sign * count, sign * count * self.cost(method))
-        if batch:
-            self._add(BATCH, sign, sign * sum(count * self.cost(method) for method, count in counts.items()))
-
-    def _add(self, name: str, count: int, seconds: float) -> None:
-        account = self._of(name)
-        account.in_flight = max(0, account.in_flight + count)
-        # Costs are learnt between the two times: what is left over from that ends with the last of them.
-        account.in_flight_s = max(0.0, account.in_flight_s + seconds) if account.in_flight else 0.0
-
-    def _free(self, name: str, told: Operating) -> float:
-        return self.limit_s * (1 - _KEPT_FREE) - told.spent_s - self._of(name).in_flight_s
+    def _free(self, name: str, told: Operating, kept: float = _KEPT_FREE) -> float:
+        return self.limit_s * (1 - kept) - told.spent_s - self._of(name).in_flight_s
 
     def _has_dropped(self, name: str, told: Operating) -> bool:
         """Whether something dropped out since we were told, and nothing on its way will tell how much."""

@@ -129,7 +129,7 @@ class Day:
     def _answers(self, load: Load) -> None:
         if self.books:
             self._bill(load, self.books)
-        self.planner.came_back(load, counted=True)
+        self.planner.came_back(load, counted=True, let_in=True)
         for parcel in load:
             assert parcel not in self.answered
             self.answered[parcel] = self.now
@@ -366,6 +366,20 @@ def test_where_batches_are_billed_whole_requests_and_their_time_are_both_used_up
     # The last calls' recordings come 12 s after them, and take their time.
     in_time = sum(day.answered[p] < 1000.0 + 120 + 17 for p in recordings)
     assert in_time >= least * 89 * 2
+
+
+@pytest.mark.parametrize(("known", "per_minute"), [(48.0, 85.0), (42.0, 80.0)])
+def test_where_batches_are_billed_whole_a_load_below_the_limit_is_carried_for_long(
+    known: float, per_minute: float
+) -> None:
+    """Six windows of it: no batch is refused, the bucket is not overfilled, and what waits does not grow."""
+    day = Day(level=50, books=Books(48.0, 60.0), cautious=known)
+    searches, _, recordings = _busy_office(day, per_minute, 360)
+    waits = sorted(day.answered[p] - p.since for p in searches)
+    assert waits[int(len(waits) * 0.95)] <= 1.5
+    assert (day.blocked, day.refused) == ([], 0)
+    behind = [day.answered[p] - p.since for p in recordings[-len(recordings) // 5 :]]
+    assert sum(behind) / len(behind) < 40.0
 
 
 def test_where_batches_are_billed_whole_what_works_longest_leaves_alone_and_the_rest_together() -> None:

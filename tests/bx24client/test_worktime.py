@@ -24,6 +24,11 @@ class Portal:
         time = {"duration": took, "operating": spent}
         self.durations.learn(method, time | ({} if reset_in is None else {"operating_reset_at": self.now + reset_in}))
 
+    def goes_and_comes(self, method: str, took: float, spent: float, reset_in: float | None = 600.0) -> None:
+        departure = self.worktime.left([method])
+        self.answers(method, took, spent, reset_in)
+        self.worktime.came_back(departure, let_in=True)
+
 
 @pytest.fixture
 def portal() -> Portal:
@@ -43,9 +48,11 @@ def test_what_callers_wait_for_is_held_back_before_the_lower_of_the_known_limits
 
 
 def test_the_true_limit_is_learnt_from_a_refusal_and_kept_from_then_on(portal: Portal) -> None:
-    portal.answers(FINISH, 0.35, 480.2, reset_in=30.0)
+    portal.goes_and_comes(FINISH, 0.35, 480.2, reset_in=30.0)
     assert portal.worktime.room(FINISH) > 0
+    refused = portal.worktime.left([FINISH])
     portal.worktime.blocked(FINISH, portal.now + 30.0)
+    portal.worktime.came_back(refused, let_in=False)
     assert portal.worktime.room(FINISH) == 0
     assert portal.worktime.opens_in(FINISH) == pytest.approx(30.0)
     portal.now += 31.0
@@ -57,9 +64,9 @@ def test_the_true_limit_is_learnt_from_a_refusal_and_kept_from_then_on(portal: P
 def test_what_is_on_its_way_is_counted(portal: Portal) -> None:
     portal.answers(REGISTER, 0.2, 400.0)
     free = portal.worktime.room(REGISTER)
-    portal.worktime.left([REGISTER] * 10)
+    departure = portal.worktime.left([REGISTER] * 10)
     assert portal.worktime.room(REGISTER) in (free - 10, free - 11)
-    portal.worktime.came_back([REGISTER] * 10)
+    portal.worktime.came_back(departure, let_in=False)
     assert portal.worktime.room(REGISTER) == free
 
 
@@ -84,10 +91,10 @@ def test_batches_on_their_way_are_counted_as_a_whole(portal: Portal) -> None:
     portal.answers(FINISH, 0.5, 1.0)
     portal.answers("batch", 2.0, 400.0)
     free = portal.worktime.batch_room_s()
-    portal.worktime.left([FINISH] * 4, batch=True)
+    departure = portal.worktime.left([FINISH] * 4, batch=True)
     portal.worktime.left([FINISH])
     assert portal.worktime.batch_room_s() == pytest.approx(free - 2.0)
-    portal.worktime.came_back([FINISH] * 4, batch=True)
+    portal.worktime.came_back(departure, let_in=False)
     assert portal.worktime.batch_room_s() == pytest.approx(free)
 
 
@@ -97,29 +104,51 @@ def test_what_callers_will_want_until_something_drops_out_is_theirs(portal: Port
     assert portal.worktime.batch_room_s(5.0) == 0.0
 
 
-def test_only_shortly_before_something_drops_out_is_it_tried_whether_batches_may_work_longer(portal: Portal) -> None:
+def test_once_something_has_dropped_out_what_is_kept_free_pays_for_the_question_how_much(portal: Portal) -> None:
     portal.answers("batch", 0.5, 415.0, reset_in=10.0)
-    assert portal.worktime.batch_room_s(0.1) == 0.0
-    portal.now += 9.5
-    assert 0.0 < portal.worktime.batch_room_s(0.1) < 10.0
-    assert portal.worktime.batch_room_s() == 0.0  # callers try nothing out
-
-
-def test_once_something_has_dropped_out_callers_need_not_wait_to_be_told_how_much(portal: Portal) -> None:
-    portal.answers("batch", 0.5, 415.0, reset_in=10.0)
-    portal.worktime.left([REGISTER], batch=True)
+    assert portal.worktime.batch_room_s() == 0.0
+    assert not portal.worktime.asks
     portal.now += 10.0
-    assert portal.worktime.batch_room_s() == math.inf
-    assert portal.worktime.batch_room_s(0.1) < 10.0
+    assert portal.worktime.batch_room_s() == pytest.approx(5.0)  # refused would be who comes after 420 s
+    assert portal.worktime.batch_room_s(0.1) == pytest.approx(1.0)  # a short question is answered soon
+    assert portal.worktime.asks
+    portal.worktime.left([REGISTER], batch=True)
+    assert not portal.worktime.asks
+
+
+def test_who_was_refused_asks_when_something_has_dropped_out_whatever_was_spent(portal: Portal) -> None:
+    portal.answers("batch", 0.5, 425.0, reset_in=10.0)
+    portal.worktime.blocked("batch", portal.now + 10.0)
+    assert not portal.worktime.asks
+    portal.now += 10.0
+    assert portal.worktime.batch_room_s() == 0.0
+    assert portal.worktime.asks
 
 
 def test_what_was_let_in_is_below_the_limit(portal: Portal) -> None:
     portal.answers(REGISTER, 0.2, 415.0)
     assert portal.worktime.room(REGISTER) == 0
-    portal.worktime.left([FINISH])
-    portal.answers(FINISH, 0.35, 470.0)
-    portal.worktime.came_back([FINISH])
+    portal.goes_and_comes(FINISH, 0.35, 470.0)
     assert portal.worktime.room(REGISTER) > 200
+
+
+def test_what_others_worked_meanwhile_was_not_spent_when_it_was_let_in(portal: Portal) -> None:
+    portal.answers("batch", 8.0, 400.0)
+    portal.answers(FINISH, 1.0, 1.0)
+    earlier = portal.worktime.left([FINISH] * 8, batch=True)
+    late = portal.worktime.left([FINISH] * 2, batch=True)
+    later = portal.worktime.left([FINISH] * 40, batch=True)
+    portal.answers("batch", 2.0, 450.0)
+    for departure in (earlier, later, late):
+        portal.worktime.came_back(departure, let_in=True)
+    assert portal.worktime.limit_s == 420.0  # at 400 s they came
+
+
+def test_who_was_refused_was_not_let_in(portal: Portal) -> None:
+    departure = portal.worktime.left([FINISH])
+    portal.answers(FINISH, 0.35, 470.0)
+    portal.worktime.came_back(departure, let_in=False)
+    assert portal.worktime.limit_s == 420.0
 
 
 def test_a_limit_found_out_from_an_old_answer_is_corrected_by_what_is_let_in(portal: Portal) -> None:
@@ -127,8 +156,13 @@ def test_a_limit_found_out_from_an_old_answer_is_corrected_by_what_is_let_in(por
     portal.worktime.blocked(FINISH, portal.now + 30.0)
     portal.now += 31.0
     assert portal.worktime.room(FINISH) == 1
-    portal.worktime.left([FINISH])
-    portal.answers(FINISH, 0.35, 440.0, reset_in=60.0)
-    portal.worktime.came_back([FINISH])
+    portal.goes_and_comes(FINISH, 0.35, 440.0, reset_in=60.0)
     portal.answers(FINISH, 0.35, 400.0, reset_in=60.0)
     assert 80 <= portal.worktime.room(FINISH) <= 90
+
+
+def test_a_limit_that_became_lower_is_believed(portal: Portal) -> None:
+    portal.goes_and_comes(FINISH, 0.35, 470.0, reset_in=600.0)
+    portal.answers(FINISH, 0.35, 300.5, reset_in=30.0)
+    portal.worktime.blocked(FINISH, portal.now + 30.0)
+    assert portal.worktime.limit_s == pytest.approx(300.15)
