@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from bx24client import AccessDenied, Bitrix24, StatRow, telephony
 from itgrix_bx.calls.call import Call
 from itgrix_bx.calls.events import Event, Kind
+from itgrix_bx.reception import as_data
 
 # Journals under the worker's lease that a request is about to leave; raises when it must not.
 Begin = Callable[[Event], object]
@@ -30,6 +32,12 @@ class Intent:
         self._begin(event)
         self.event_id = event.event_id
         self._turn()
+
+
+def clients_of(client: Bitrix24, call: Call) -> list[dict[str, Any]]:
+    """The entities with the call's number, as event data. Raises BitrixError."""
+    found = client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
+    return [as_data(entity) for entity in found]
 
 
 def row_of(client: Bitrix24, call: Call) -> StatRow | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from bx24client import BatchResult, Bitrix24, BitrixError, CallNotFound, Command, Finished, UserNotActive, telephony
 from itgrix_bx.calls import outcome, portal
-from itgrix_bx.calls.call import Call, Doubt
+from itgrix_bx.calls.call import IN, Call, Doubt
 from itgrix_bx.calls.directory import Directory
 from itgrix_bx.calls.events import Event, Kind
 from itgrix_bx.config import Settings
-from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of
+from itgrix_bx.delivery.asking import Begin, Intent, clients_of, finished_by, row_of
 from itgrix_bx.delivery.attach import Beside
 from itgrix_bx.delivery.cards import Cards
 from itgrix_bx.delivery.schedule import FINISH, back_off, settled_at
@@ -48,7 +48,8 @@ class Finish:
         try:
             if call.finish_doubt is not None and (known := self._known(call, call.finish_doubt)):
                 return [known]
-            return self._send(call, self._params(call), begin, self._recording(call, begin))
+            found = self._found_late(call)
+            return [*found, *self._send(call, self._params(call), begin, self._recording(call, begin))]
         except BitrixError as error:  # a question failed
             return [_failed(call, error)]
 
@@ -57,6 +58,15 @@ class Finish:
         if row := row_of(self._client, call):
             return finished_by(call, row)
         return _not_sure_yet(call, doubt) if time.time() < settled_at(doubt) else None
+
+    def _found_late(self, call: Call) -> list[Event]:
+        """A missed call is its client's responsible's. Where the live search had failed, only that there is a client
+        was told with the registration."""
+        known = call.entity_id and not call.created
+        if call.direction != IN or call.answered or call.entities is not None or not known:
+            return []
+        call.entities = clients_of(self._client, call)
+        return [_event(call, Kind.CLIENT, entities=call.entities)]
 
     def _params(self, call: Call) -> dict[str, Any]:
         settings = self._settings

@@ -16,11 +16,11 @@ from itgrix_bx.calls.numbering import Numbering
 from itgrix_bx.calls.outcome import line_user
 from itgrix_bx.config import Settings
 from itgrix_bx.delivery import turns
-from itgrix_bx.delivery.asking import Begin, Intent, finished_by, row_of_external
+from itgrix_bx.delivery.asking import Begin, Intent, clients_of, finished_by, row_of_external
 from itgrix_bx.delivery.schedule import REGISTER
 from itgrix_bx.delivery.trouble import failed, fate
 from itgrix_bx.delivery.turns import Beside, NotItsTurn, Turns
-from itgrix_bx.reception import as_data, not_made_by, registration
+from itgrix_bx.reception import not_made_by, registration
 
 _REQUEST_S = 60.0
 # The portal finds the same call again for 30 minutes after CALL_START_DATE; its clock may differ from ours.
@@ -128,8 +128,7 @@ class Register:
         there is nothing to ask."""
         if call.direction != IN or call.entities is not None:
             return None
-        found = self._client.execute(telephony.search_crm_entities(call.client_number), timeout_s=_REQUEST_S)
-        return [as_data(entity) for entity in found]
+        return clients_of(self._client, call)
 
 
 def _is_found_again(call: Call) -> bool:

@@ -151,3 +151,17 @@ def test_no_hook_waits_longer_for_the_portal_than_the_deadline_and_most_do_not_w
         # To the hundredth it is measured on a real Asterisk; here a loaded machine has room.
         assert time.monotonic() - began < may_wait_s + 1.5, hook
     office.portal.faults([])
+
+
+def test_a_missed_call_whose_search_failed_beside_its_registration_is_its_responsibles(office: Office) -> None:
+    for _ in range(30):
+        office.service.client.durations.record(REGISTER, 10.0)  # too slow for a request with the search
+    office.portal.faults([{"method": SEARCH, "kind": "html502", "times": -1}])
+    assert office.hook("inbound", ID, DID)["B24_ROUTE"] == ""
+    eventually(lambda: office.call(ID).portal_call_id)
+    assert office.call(ID).entities is None
+    office.portal.faults([])
+    office.hook("ring", ID, "102")
+    office.hook("hangup", ID, "in", DIALSTATUS="NOANSWER")
+    office.until(ID, "complete")
+    assert [row["PORTAL_USER_ID"] for row in office.statistics()] == ["11"]
