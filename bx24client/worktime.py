@@ -31,7 +31,7 @@ class _Account:
 
     in_flight: int = 0
     in_flight_s: float = 0.0
-    left_s: float = 0.0  # all that ever left, less what nobody saw
+    left_s: float = 0.0  # all that ever left: what came back since is known by the difference
     closed_until: float = 0.0
 
 
