@@ -34,7 +34,7 @@ class Server:
     def start(self) -> None:
         log = (self.directory / "mariadbd.log").open("ab")
         self.process = subprocess.Popen(
-            [_program(), "--no-defaults", f"--datadir={self.directory}/data", f"--port={self.port}",
+            [_program(), "--no-defaults", *_directories(self.directory), f"--port={self.port}",
              "--bind-address=127.0.0.1", f"--socket={self.directory}/socket", "--user=root",
              f"--pid-file={self.directory}/pid", "--skip-grant-tables", "--skip-networking=0"],
             stdout=log, stderr=log,
@@ -67,8 +67,9 @@ def server() -> Iterator[Server]:
     """A server of its own."""
     _install()
     directory = Path(tempfile.mkdtemp(prefix="itgrix-bx-mariadb-"))
+    (directory / "tmp").mkdir()
     installed = subprocess.run(
-        ["mariadb-install-db", "--no-defaults", f"--datadir={directory}/data",
+        ["mariadb-install-db", "--no-defaults", *_directories(directory),
          "--auth-root-authentication-method=normal", "--user=root", "--skip-test-db"],
         capture_output=True, check=False,
     )  # fmt: skip
@@ -88,6 +89,11 @@ def mariadb() -> Iterator[str]:
     """The URL of an empty database on a server of its own."""
     with server() as running:
         yield running.url
+
+
+def _directories(directory: Path) -> list[str]:
+    """Temporary tables too have a place of their own: at its start a server deletes all it finds in theirs."""
+    return [f"--datadir={directory}/data", f"--tmpdir={directory}/tmp"]
 
 
 def _program() -> str:
