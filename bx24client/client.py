@@ -406,25 +406,28 @@ class Bitrix24:
             raise UnreadableAnswer("the portal's answer has neither a result nor an error", reply.status)
         return envelope
 
-    def _note(self, method: str, error: BitrixError) -> None:
+    def _note(self, method: str, error: BitrixError, *, just_told: bool = False) -> None:
         if isinstance(error, RateLimited):
             self.budget.announce_refusal()
         with self._gate.lock:
             if isinstance(error, RateLimited):
                 self.budget.refused()
             elif isinstance(error, MethodBlocked):
-                self._note_blocked(method, error)
+                self._note_blocked(method, error, just_told=just_told)
 
-    def _note_blocked(self, method: str, error: MethodBlocked) -> None:
+    def _note_blocked(self, method: str, error: MethodBlocked, *, just_told: bool) -> None:
         known = self.durations.operating(method)
         if known and known.reset_at and known.reset_at > time.time():
             error.until = known.reset_at
             error.retry_after_s = known.reset_at - time.time()
-        self._worktime.blocked(method, error.until or time.time() + (error.retry_after_s or 0.0))
+        until = error.until or time.time() + (error.retry_after_s or 0.0)
+        self._worktime.blocked(method, until, just_told=just_told)
 
     def _note_errors(self, commands: Mapping[str, Command[Any]], outcome: BatchResult) -> None:
+        answered = {commands[key].method for key in outcome.answers}
         for key, error in outcome.errors.items():
-            self._note(commands[key].method, error)
+            method = commands[key].method
+            self._note(method, error, just_told=method in answered)
 
     def _learn_batch(self, commands: Mapping[str, Command[Any]], result: object) -> None:
         times = result.get("result_time") if isinstance(result, dict) else None

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# The portal ends a request after so long: what was told earlier than this before something else is no late answer.
+_LONGEST_S = 60.0
 # Enough to outvote a hiccup, few enough to notice within a minute that the portal became slow.
 SAMPLES = 25
 
@@ -17,10 +19,18 @@ SAMPLES = 25
 @dataclass(frozen=True)
 class Operating:
     """Working time of a method in the portal's books. `spent_s` of the last ten minutes;
-    `reset_at` the Unix time when the oldest minute drops out, None if the portal does not tell."""
+    `reset_at` the Unix time when the oldest minute drops out, None if the portal does not tell; `at` when it was so,
+    by the portal's clock."""
 
     spent_s: float
     reset_at: float | None
+    at: float | None = None
+
+    def is_before(self, other: Operating | None) -> bool:
+        """Whether it was so before `other`, though heard of after it: a batch answers when it has come to its end."""
+        if other is None or self.at is None or other.at is None:
+            return False
+        return 0 < other.at - self.at <= _LONGEST_S
 
 
 class Durations:
@@ -78,8 +88,10 @@ class Durations:
         spent = number(time.get("operating"))
         if spent is None:
             return
+        told = Operating(spent, number(time.get("operating_reset_at")), number(time.get("finish")))
         with self._lock:
-            self._operating[method.casefold()] = Operating(spent, number(time.get("operating_reset_at")))
+            if not told.is_before(self._operating.get(method.casefold())):
+                self._operating[method.casefold()] = told
 
 
 def number(value: object) -> float | None:

@@ -9,7 +9,8 @@ waits is gathered and leaves together, at a steady pace a little below the porta
   be answered, by the measured time of each method; it leaves early when the callers who wait would
   otherwise be late or fill more than one batch;
 - cards that found no room there, and what is for later (outcome, recording, background), leave in loads of
-  their own, each kind with its share of the pace, so that none starves.
+  their own, each kind with its share of the pace, so that none starves. What a method's working time holds back sends
+  nobody else early.
 
 Where the portal bills batches as a whole, their working time is as scarce as places, and callers need it most. Then
 what is for later also leaves alone, what works longest first, billed to its own method: whenever more of the batches'
@@ -27,7 +28,7 @@ from typing import Any, Final
 
 from bx24client.commands import MAX_COMMANDS, BatchResult, Command
 from bx24client.limits import LANES, Budget
-from bx24client.worktime import UNKNOWN_S, Departure, Worktime
+from bx24client.worktime import BATCH, UNKNOWN_S, Departure, Worktime
 
 CALLER, CARD, LATER = "caller", "card", "later"
 LIVE: Final = frozenset({CALLER, CARD})
@@ -221,9 +222,7 @@ class Planner:
             and self._plenty(parcel.kind)
             and self._budget.delay(parcel.lane) <= 0
             and self._open(parcel, Counter())
-            and not (
-                parcel.is_batch and self._cost(parcel) > self._batch_room_s(parcel.kind) and not self._worktime.asks
-            )
+            and not (parcel.is_batch and self._exceeds(self._cost(parcel), self._batch_room_s(parcel.kind)))
         )
 
     # --- which ----------------------------------------------------------------------------------
@@ -247,7 +246,7 @@ class Planner:
             limit = self._room_for(parcel, cost, rooms)
             if not self._open(parcel, counts) or _overtakes(parcel, load):
                 continue
-            if parcel.is_batch and cost > batch_room_s and (load or not self._worktime.asks):
+            if parcel.is_batch and cost > batch_room_s and (load or self._exceeds(cost, batch_room_s)):
                 continue
             if not load and (parcel.alone or cost > batch_room_s):
                 return [parcel]
@@ -277,6 +276,10 @@ class Planner:
     def _open(self, parcel: Parcel, counts: Counter[str]) -> bool:
         wanted = Counter(map(str.casefold, parcel.methods))
         return all(counts[method] + count <= self._worktime.room(method) for method, count in wanted.items())
+
+    def _exceeds(self, cost: float, batch_room_s: float) -> bool:
+        """Whether a batch that costs so much must not leave: it does not fit, and another asks what does."""
+        return cost > batch_room_s and not self._worktime.asks(BATCH)
 
     def _batch_room_s(self, kind: str) -> float:
         return self._worktime.batch_room_s(None if kind in LIVE else self._live_work_a_second())
@@ -315,10 +318,18 @@ class Planner:
             leaves_at = need if self._worktime.bills_batches and need < math.inf else min(leaves_at, need)
         elif kind == CARD:
             leaves_at = self._cards_need(load)
-        elif len(load) < len(waiting) and not spread:
-            # More than one batch can take: there is nothing to gather.
-            leaves_at = now
+        elif not spread and (self._is_full(load, waiting) or self._asks_for(load, waiting)):
+            leaves_at = now  # there is nothing to gather
         return max(room, leaves_at - now)
+
+    def _is_full(self, load: Load, waiting: Sequence[Parcel]) -> bool:
+        """Whether somebody stays behind who could leave: what the working time holds back does not count."""
+        going, counts = set(load), Counter(map(str.casefold, _methods(load)))
+        return any(p not in going and self._open(p, counts) and not _overtakes(p, load) for p in waiting)
+
+    def _asks_for(self, load: Load, waiting: Sequence[Parcel]) -> bool:
+        """Whether what can wait stays behind, and the load's answer tells how much working time is free again."""
+        return load[0].kind == LATER and len(load) < len(waiting) and any(map(self._worktime.asks, _methods(load)))
 
     def _spare_in(self, parcel: Parcel) -> float:
         """Seconds until a place is worth less than the time in a batch: less of the bucket is taken than of that."""
@@ -365,12 +376,13 @@ class Planner:
         return max(0.05, min(closed, default=0.05))
 
     def _leave(self, load: Load, kind: str) -> None:
+        batch = is_batch(load)
+        # What goes alone beside batches, and a question, are no load of the kind's pace.
+        if batch if self._worktime.bills_batches else not self._asks_for(load, self._in_order(kind)):
+            self._left_at[kind] = self._clock()
         self._waiting = [p for p in self._waiting if p not in load]
         self._budget.take()
-        batch = is_batch(load)
         self._departures[load[0].number] = self._worktime.left(_methods(load), batch=batch)
-        if batch or not self._worktime.bills_batches:
-            self._left_at[kind] = self._clock()
         if batch and kind in LIVE:
             self._live_work.append((self._clock(), sum(map(self._cost, load))))
 

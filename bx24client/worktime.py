@@ -74,7 +74,7 @@ class Worktime:
         if told is None or not (self._found_out or method.casefold() in _CAREFUL):
             return 1_000_000
         fits = max(0, int(self._free(method, told) / max(self.cost(method), 0.001)))
-        return max(1, fits) if self._has_dropped(method, told) else fits  # one asks how much dropped out
+        return max(1, fits) if self.asks(method) else fits
 
     def batch_room_s(self, kept_a_second: float | None = None) -> float:
         """Seconds of work that batches may still do; without end where they are not billed as a whole.
@@ -92,11 +92,12 @@ class Worktime:
         free = max(0.0, self._free(BATCH, told, kept=0.0))
         return free if kept_a_second is None else min(free, _QUESTION_S)
 
-    @property
-    def asks(self) -> bool:
-        """Whether a batch of any size may leave, because nobody else asks what batches may do."""
-        told = self._durations.operating(BATCH)
-        return told is not None and self._clock() >= self._of(BATCH).closed_until and self._has_dropped(BATCH, told)
+    def asks(self, name: str) -> bool:
+        """Whether one of `name` may leave whatever it costs: something dropped out since we were told what was spent,
+        and nothing on its way will tell how much."""
+        told, account = self._durations.operating(name), self._of(name)
+        is_open = not account.in_flight and account.closed_until <= self._clock()
+        return told is not None and not self._is_new(told) and is_open
 
     def opens_in(self, method: str) -> float:
         """Seconds until `method` may be tried again, when it has no room now."""
@@ -127,21 +128,29 @@ class Worktime:
             account = self._of(name)
             told = self._durations.operating(name)
             if told is not None and let_in and (name == BATCH or not (batch and self.bills_batches)):
-                # So much was spent when they came to the portal, less what it worked on meanwhile at most.
-                self._let_in_s = max(self._let_in_s, told.spent_s - (account.left_s - departure.back_s[name]))
+                # So much was spent when the last of them was let in, less what the portal worked on beside it at most.
+                beside_s = account.left_s - departure.back_s[name] - departure.seconds[name]
+                last_s = departure.seconds[name] / departure.counts[name]
+                self._let_in_s = max(self._let_in_s, told.spent_s - last_s - beside_s)
             account.in_flight -= departure.counts[name]
             account.in_flight_s -= departure.seconds[name]
         self.limit_s = max(self.limit_s, self._let_in_s)
 
-    def blocked(self, method: str, until: float) -> None:
-        """The portal refused `method` for its working time, until then (unix seconds)."""
-        told = self._durations.operating(method)
-        if told is not None and told.spent_s > 0:
-            if self._let_in_s > told.spent_s + self._of(method).in_flight_s:
-                self._let_in_s = 0.0  # the limit is lower than it was
-            self.limit_s = max(self._let_in_s, min(self.limit_s, told.spent_s - self.cost(method)))
-            self._found_out = True
+    def blocked(self, method: str, until: float, *, just_told: bool = False) -> None:
+        """The portal refused `method` for its working time, until then (unix seconds). `just_told`: the same answer
+        told what was spent before."""
         self._of(method).closed_until = until
+        told = self._durations.operating(method)
+        if told is None or told.spent_s <= 0:
+            return
+        if self._let_in_s > told.spent_s + self._of(method).in_flight_s:
+            self._let_in_s = 0.0  # the limit is lower than it was
+        # The last that was let in passed the limit, and what it was: one command, but of a batch all that is in it.
+        limit_s = told.spent_s - self.cost(method)
+        is_exact = method.casefold() != BATCH and (just_told or self._is_new(told))
+        if limit_s < self.limit_s or (is_exact and not self._found_out):
+            self.limit_s = max(self._let_in_s, limit_s)
+            self._found_out = True
 
     def cost(self, method: str, unknown: float = UNKNOWN_S) -> float:
         """Seconds a command of `method` takes the portal, typically; `unknown` before it was measured."""
@@ -151,9 +160,9 @@ class Worktime:
     def _free(self, name: str, told: Operating, kept: float = _KEPT_FREE) -> float:
         return self.limit_s * (1 - kept) - told.spent_s - self._of(name).in_flight_s
 
-    def _has_dropped(self, name: str, told: Operating) -> bool:
-        """Whether something dropped out since we were told, and nothing on its way will tell how much."""
-        return told.reset_at is not None and told.reset_at <= self._clock() and not self._of(name).in_flight
+    def _is_new(self, told: Operating) -> bool:
+        """Whether nothing can have dropped out since we were told."""
+        return told.reset_at is None or self._clock() < told.reset_at
 
     def _of(self, name: str) -> _Account:
         key = name.casefold()

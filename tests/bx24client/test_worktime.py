@@ -107,22 +107,22 @@ def test_what_callers_will_want_until_something_drops_out_is_theirs(portal: Port
 def test_once_something_has_dropped_out_what_is_kept_free_pays_for_the_question_how_much(portal: Portal) -> None:
     portal.answers("batch", 0.5, 415.0, reset_in=10.0)
     assert portal.worktime.batch_room_s() == 0.0
-    assert not portal.worktime.asks
+    assert not portal.worktime.asks("batch")
     portal.now += 10.0
     assert portal.worktime.batch_room_s() == pytest.approx(5.0)  # refused would be who comes after 420 s
     assert portal.worktime.batch_room_s(0.1) == pytest.approx(1.0)  # a short question is answered soon
-    assert portal.worktime.asks
+    assert portal.worktime.asks("batch")
     portal.worktime.left([REGISTER], batch=True)
-    assert not portal.worktime.asks
+    assert not portal.worktime.asks("batch")
 
 
 def test_who_was_refused_asks_when_something_has_dropped_out_whatever_was_spent(portal: Portal) -> None:
     portal.answers("batch", 0.5, 425.0, reset_in=10.0)
     portal.worktime.blocked("batch", portal.now + 10.0)
-    assert not portal.worktime.asks
+    assert not portal.worktime.asks("batch")
     portal.now += 10.0
     assert portal.worktime.batch_room_s() == 0.0
-    assert portal.worktime.asks
+    assert portal.worktime.asks("batch")
 
 
 def test_what_was_let_in_is_below_the_limit(portal: Portal) -> None:
@@ -166,3 +166,43 @@ def test_a_limit_that_became_lower_is_believed(portal: Portal) -> None:
     portal.answers(FINISH, 0.35, 300.5, reset_in=30.0)
     portal.worktime.blocked(FINISH, portal.now + 30.0)
     assert portal.worktime.limit_s == pytest.approx(300.15)
+
+
+def test_a_batch_tells_of_its_last_command_what_was_spent_when_it_was_let_in(portal: Portal) -> None:
+    departure = portal.worktime.left([FINISH] * 40, batch=True)
+    portal.answers(FINISH, 0.35, 470.0)
+    portal.worktime.came_back(departure, let_in=True)
+    assert portal.worktime.limit_s == pytest.approx(469.65, abs=0.2)
+
+
+def test_a_limit_higher_than_told_is_found_out_by_the_first_refusal(portal: Portal) -> None:
+    refused = portal.worktime.left([FINISH] * 40, batch=True)
+    portal.answers(FINISH, 0.35, 480.2, reset_in=-5.0)  # the answer of a batch is old when it comes, and still
+    portal.worktime.blocked(FINISH, portal.now + 30.0, just_told=True)  # the rest of the batch was refused after it
+    portal.worktime.came_back(refused, let_in=False)
+    assert portal.worktime.limit_s == pytest.approx(479.85)
+
+
+@pytest.mark.parametrize("reset_in", [0.0, 30.0])
+def test_what_does_not_tell_exactly_raises_no_limit(portal: Portal, reset_in: float) -> None:
+    """An old answer; and of batches, of which one is let in whatever it works, any."""
+    method = "batch" if reset_in else FINISH
+    portal.answers(method, 0.35, 505.0, reset_in=reset_in)
+    portal.worktime.blocked(method, portal.now + 30.0)
+    assert portal.worktime.limit_s == 420.0
+    portal.now += 31.0
+    refused = portal.worktime.left([FINISH] * 2, batch=True)
+    portal.answers(FINISH, 0.35, 450.2)
+    portal.worktime.blocked(FINISH, portal.now + 30.0, just_told=True)  # this tells
+    portal.worktime.came_back(refused, let_in=False)
+    assert portal.worktime.limit_s == pytest.approx(449.85)
+
+
+def test_what_was_so_before_but_is_heard_of_later_changes_nothing(portal: Portal) -> None:
+    """A batch answers when it has come to its end, of a command that it began with."""
+    for spent, ago in ((300.0, 1.0), (290.0, 12.0), (250.0, 3600.0)):
+        time = {"duration": 0.35, "operating": spent, "finish": portal.now - ago}
+        portal.durations.learn(FINISH, time)
+        told = portal.durations.operating(FINISH)
+        assert told is not None
+        assert told.spent_s == (300.0 if ago < 60 else spent)  # the portal's clock may be set
