@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,6 +89,8 @@ def set_rule(context: Context, rule: str, words: tuple[str, ...], did: str, rese
 
     Example: itgrix-bx routing set order talker responsible deputy head
     """
+    if mistyped := next((word for word in (rule, *words) if word.startswith("--")), None):
+        raise click.NoSuchOption(mistyped, possibilities=get_close_matches(mistyped, ["--did", "--reset"]))
     if bool(words) == reset:
         raise click.UsageError("give the VALUE, or --reset")
     did = did.lstrip("+") if reset else _line_named(did)

@@ -123,6 +123,13 @@ def test_a_negative_value_is_the_rules_affair_not_an_unknown_option(machine: Mac
     assert (result.exit_code, "seconds" in result.stderr, "option" in result.stderr) == (1, True, False)
 
 
+def test_a_mistyped_option_is_no_value(machine: Machine) -> None:
+    result = machine.run("set", "seconds", "20", "--dod", DID)
+    assert result.exit_code == 2
+    assert "No such option" in result.stderr
+    assert "Did you mean" in result.stderr
+
+
 @pytest.mark.parametrize("did", ["*", "\x1b[31m1", "office, Moscow", "trunk/", "1" * 65])
 def test_a_rule_of_what_is_no_line_is_refused(machine: Machine, did: str) -> None:
     result = machine.run("set", "seconds", "20", "--did", did)
