@@ -147,8 +147,8 @@ class Worktime:
             self._let_in_s = 0.0  # the limit is lower than it was
         # The last that was let in passed the limit, and what it was: one command, but of a batch all that is in it.
         limit_s = told.spent_s - self.cost(method)
-        is_exact = method.casefold() != BATCH and (just_told or self._is_new(told))
-        if limit_s < self.limit_s or (is_exact and not self._found_out):
+        first = not self._found_out and method.casefold() != BATCH and self._is_new(told)
+        if limit_s < self.limit_s or just_told or first:
             self.limit_s = max(self._let_in_s, limit_s)
             self._found_out = True
 

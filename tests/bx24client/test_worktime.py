@@ -183,6 +183,18 @@ def test_a_limit_higher_than_told_is_found_out_by_the_first_refusal(portal: Port
     assert portal.worktime.limit_s == pytest.approx(479.85)
 
 
+def test_a_limit_taken_for_too_low_is_put_right_by_the_batch_that_used_it_up(portal: Portal) -> None:
+    portal.answers(FINISH, 0.35, 450.0)
+    batch = portal.worktime.left([FINISH] * 100, batch=True)
+    alone = portal.worktime.left([FINISH])
+    portal.worktime.blocked(FINISH, portal.now + 30.0)  # while the batch has not yet told what it spent
+    portal.worktime.came_back(alone, let_in=False)
+    portal.answers(FINISH, 0.35, 480.2)
+    portal.worktime.blocked(FINISH, portal.now + 30.0, just_told=True)
+    portal.worktime.came_back(batch, let_in=False)
+    assert portal.worktime.limit_s == pytest.approx(479.85)
+
+
 @pytest.mark.parametrize("reset_in", [0.0, 30.0])
 def test_what_does_not_tell_exactly_raises_no_limit(portal: Portal, reset_in: float) -> None:
     """An old answer; and of batches, of which one is let in whatever it works, any."""
