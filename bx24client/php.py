@@ -17,7 +17,7 @@ _BAD_NAME = re.compile(r"[\[\].\s\x00]")
 # PHP keeps such array keys as integers; nothing we send needs more.
 _BAD_INNER_NAME = re.compile(r"[\[\]\x00]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
-
+_SHORT = 200
 
 # No id and no count has more digits, and no database takes them.
 _TOO_LARGE = 10**18
@@ -159,8 +159,12 @@ def _quoted_leaf(item: object) -> str:
     return text if _PLAIN.fullmatch(text) else _quote(_REFERENCE_WORD.sub("$ ", text))
 
 
-@functools.lru_cache(1024)  # one call's commands hold its number again and again, and the same references
 def _quote(text: str) -> str:
+    return _quote_short(text) if len(text) <= _SHORT else quote(text, safe="")  # a recording would stay in memory
+
+
+@functools.lru_cache(1024)  # one call's commands hold its number again and again, and the same references
+def _quote_short(text: str) -> str:
     return quote(text, safe="")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -174,3 +175,15 @@ def test_names_the_portal_keeps_for_itself_are_refused(name: str) -> None:
 def test_a_method_cannot_change_the_path(method: str) -> None:
     with pytest.raises(ValueError, match="not the name of a method"):
         Command(method, {}, lambda result: result)
+
+
+def test_recordings_that_were_sent_are_not_kept() -> None:
+    content = b"\xff\xfb" * 50_000
+    tracemalloc.start()
+    try:
+        for n in range(50):
+            command = telephony.attach_record("externalCall.1", f"{n}.mp3", n.to_bytes(1, "big") + content)
+            encode_batch({"attach": command}, halt=False)
+        assert tracemalloc.get_traced_memory()[0] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
