@@ -17,7 +17,7 @@ import tenacity
 from bx24client import crm, php, structure, users
 from bx24client.auth import Auth, Webhook
 from bx24client.commands import Answer, BatchResult, Command, encode_batch, read_batch
-from bx24client.durations import Durations
+from bx24client.durations import PORTAL_LIMIT_S, Durations
 from bx24client.errors import (
     AnswerLost,
     AuthFailed,
@@ -45,8 +45,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("bx24client")
 
-# The portal stops a request after 60 seconds; waiting longer for one is pointless.
-PORTAL_LIMIT_S = 60.0
 ATTEMPTS = 3
 _PAUSES_S = (0.1, 0.4)
 _ROUND_TRIP_S = 0.1  # until it is measured

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The portal ends a request after so long: what was told earlier than this before something else is no late answer.
-_LONGEST_S = 60.0
+PORTAL_LIMIT_S = 60.0  # the portal ends a request after so long
 # Enough to outvote a hiccup, few enough to notice within a minute that the portal became slow.
 SAMPLES = 25
 
@@ -30,7 +29,7 @@ class Operating:
         """Whether it was so before `other`, though heard of after it: a batch answers when it has come to its end."""
         if other is None or self.at is None or other.at is None:
             return False
-        return 0 < other.at - self.at <= _LONGEST_S
+        return 0 < other.at - self.at <= PORTAL_LIMIT_S  # more, and the portal's clock was set
 
 
 class Durations:

@@ -378,7 +378,8 @@ class Planner:
     def _leave(self, load: Load, kind: str) -> None:
         batch = is_batch(load)
         # What goes alone beside batches, and a question, are no load of the kind's pace.
-        if batch if self._worktime.bills_batches else not self._asks_for(load, self._in_order(kind)):
+        paced = batch if self._worktime.bills_batches else not self._asks_for(load, self._in_order(kind))
+        if paced:
             self._left_at[kind] = self._clock()
         self._waiting = [p for p in self._waiting if p not in load]
         self._budget.take()
